@@ -1,0 +1,1 @@
+"""The web side: HTTP API, pages and live feed."""

@@ -1,0 +1,183 @@
+"""What the HTTP API and the feed send and take, as types. OpenAPI is made from these; so are the bytes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct, field
+
+from hbd.model import Data, Family, State
+
+
+class Connection(Struct, kw_only=True):
+    """One address family a host is seen on. Times are Unix seconds."""
+
+    family: Family
+    address: str
+    state: State
+    since: float
+    """when it entered this state"""
+    last_seen: float
+    interval: float
+    """seconds between signs of life"""
+    rtt_ms: float | None = None
+    """round trip of the last heartbeat, null until known"""
+    lost: int = 0
+    """heartbeats that were missed"""
+    heartbeat_at: float | None = None
+    """last UDP heartbeat; null when none came in this run of the daemon"""
+    report_at: float | None = None
+    """last report over this family"""
+
+
+class AlertCounts(Struct):
+    ok: int = 0
+    warning: int = 0
+    critical: int = 0
+    unknown: int = 0
+
+
+class Summary(Struct, kw_only=True):
+    """The few numbers of the live table, from the newest samples; null where the host does not report them."""
+
+    cpu_percent: float | None = None
+    cpu_count: int | None = None
+    load_1min: float | None = None
+    memory_percent: float | None = None
+    disk_percent: float | None = None
+    """the fullest disk"""
+    disk_mount: str | None = None
+    rx_bytes_per_second: float | None = None
+    tx_bytes_per_second: float | None = None
+
+
+class Host(Struct, kw_only=True):
+    """One monitored host."""
+
+    name: str
+    dyn: bool = False
+    owner: str | None = None
+    managers: list[str] = field(default_factory=list)
+    monitors: list[str] = field(default_factory=list)
+    connections: list[Connection] = field(default_factory=list)
+    id: int
+    agent_id: str
+    label: str = ""
+    state: State
+    since: float | None = None
+    """when it entered this state; null when it was never heard"""
+    reason: str = ""
+    """why it is in this state, in words"""
+    last_seen: float | None = None
+    interval: float
+    watched: bool = True
+    tags: list[str] = field(default_factory=list)
+    os: str = ""
+    agent_version: str = ""
+    link: bool = False
+    """whether its agent holds a link to the daemon now"""
+    clock_offset: float | None = None
+    """seconds by which the agent's clock is behind the daemon's"""
+    alerts: AlertCounts = field(default_factory=AlertCounts)
+    summary: Summary = field(default_factory=Summary)
+    strip: str = ""
+    """the last 30 minutes, oldest first, one letter a minute: u up, o overdue, d down, - not known"""
+
+
+class JournalMessage(Struct):
+    time: float
+    host: str
+    msg: str
+
+
+class PluginState(Struct):
+    timestamp: float
+    data: Data
+    sample_count: int
+    """how many samples the daemon holds in memory"""
+
+
+class HostPlugins(Struct):
+    hostname: str
+    plugins: dict[str, PluginState]
+
+
+class PluginSample(Struct):
+    timestamp: float
+    data: Data
+
+
+class PluginHistory(Struct):
+    hostname: str
+    plugin: str
+    samples: list[PluginSample]
+    """newest first"""
+    sample_count: int
+
+
+class Error(Struct):
+    error: str
+
+
+class Reload(Struct):
+    """How the last reload of the configuration went."""
+
+    at: float | None
+    ok: bool
+    problems: list[str]
+    restart_needed: list[str]
+    """keys whose new value takes effect only after a restart"""
+
+
+class Status(Struct, kw_only=True):
+    """The daemon about itself."""
+
+    version: str
+    started: float
+    uptime_seconds: float
+    config_file: str | None
+    urls: list[str]
+    users: int
+    warnings: list[str]
+    reload: Reload
+    storage: str
+    """``ok``, or in words why reports are not being taken"""
+    database: str
+    database_bytes: int
+    hosts: dict[str, int]
+    """how many hosts are in each state"""
+    links: int
+    subscribers: int
+    loop_lag_p99_ms: float
+    commit_p99_ms: float
+    counters: dict[str, float]
+
+
+class FeedHost(Struct, tag="host"):
+    data: Host
+
+
+class FeedPluginData(Struct):
+    host: str
+    plugin: str
+    data: dict[str, Any]
+    timestamp: float
+
+
+class FeedPlugin(Struct, tag="plugin"):
+    data: FeedPluginData
+
+
+class FeedMessage(Struct, tag="message"):
+    data: JournalMessage
+
+
+class Subscribe(Struct, tag="subscribe"):
+    """What a subscriber may send to narrow what it gets. None means all.
+
+    batch: get one frame per tick, ``{"type": "batch", "data": [messages]}``, instead of a frame per message.
+    """
+
+    hosts: list[str] | None = None
+    types: list[str] | None = None
+    batch: bool = False
