@@ -150,9 +150,10 @@ def key_id(hashed: bytes) -> bytes:
 # ------------------------------------------------------------------------------------------------------- heartbeats
 #
 # A heartbeat is 76 bytes, its echo 60, both in network byte order, each ending in HMAC-SHA256 (32 bytes) over all
-# before it. rtt_us: microseconds of the round trip before this one, 0xFFFFFFFF when unknown.
+# before it. rtt_us: microseconds of the round trip before this one, 0xFFFFFFFF when unknown. Each family counts its
+# own seq, and names itself (4 or 6) under the MAC, so that a datagram caught on one path is a repeat on the other too.
 
-_BEAT = struct.Struct("!4s8s8sQdIHBx")  # magic, key id, run id, seq, time, rtt_us, interval (1/10 s), kind
+_BEAT = struct.Struct("!4s8s8sQdIHBB")  # magic, key id, run id, seq, time, rtt_us, interval (1/10 s), kind, family
 _ECHO = struct.Struct("!4s8sQd")  # magic, run id, seq, the beat's time
 _BEAT_MAGIC = b"hbh1"
 _ECHO_MAGIC = b"hbe1"
@@ -164,7 +165,10 @@ BEAT_KINDS = ("alive", "started", "booted", "stopped", "shutdown")
 
 
 class Beat(NamedTuple):
-    """One heartbeat, unpacked. time: the agent's wall clock; rtt, interval: seconds; rtt None when unknown."""
+    """One heartbeat, unpacked. time: the agent's wall clock; rtt, interval: seconds; rtt None when unknown.
+
+    family: 4 or 6, the one the agent sent over; behind a translator the daemon may see the other.
+    """
 
     run_id: str
     seq: int
@@ -172,6 +176,7 @@ class Beat(NamedTuple):
     rtt: float | None
     interval: float
     kind: str
+    family: int
 
 
 def pack_beat(hashed: bytes, beat: Beat) -> bytes:
@@ -187,6 +192,7 @@ def pack_beat(hashed: bytes, beat: Beat) -> bytes:
         rtt_us,
         interval,
         BEAT_KINDS.index(beat.kind),
+        beat.family,
     )
     return head + hmac.digest(hashed, head, "sha256")
 
@@ -203,11 +209,11 @@ def unpack_beat(hashed: bytes, datagram: bytes) -> Beat | None:
     head = datagram[: _BEAT.size]
     if not hmac.compare_digest(hmac.digest(hashed, head, "sha256"), datagram[_BEAT.size :]):
         return None
-    _, _, run, seq, time, rtt_us, interval, kind = _BEAT.unpack(head)
-    if kind >= len(BEAT_KINDS) or interval == 0 or not math.isfinite(time):
+    _, _, run, seq, time, rtt_us, interval, kind, family = _BEAT.unpack(head)
+    if kind >= len(BEAT_KINDS) or family not in (4, 6) or interval == 0 or not math.isfinite(time):
         return None
     rtt = None if rtt_us == _RTT_UNKNOWN else rtt_us / 1e6
-    return Beat(run.hex(), seq, time, rtt, interval / 10, BEAT_KINDS[kind])
+    return Beat(run.hex(), seq, time, rtt, interval / 10, BEAT_KINDS[kind], family)
 
 
 def pack_echo(hashed: bytes, beat: Beat) -> bytes:

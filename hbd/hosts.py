@@ -1,0 +1,99 @@
+"""Every known host: who it is, what the config says of it, what its agent said of itself. Its state is presence's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hbd.errors import NotFound
+
+
+class Host:
+    """One host. ``version`` grows with every change that a reader of the host could see."""
+
+    __slots__ = (
+        "agent_id",
+        "agent_version",
+        "clock_offset",
+        "created",
+        "dyn",
+        "enabled",
+        "id",
+        "interval",
+        "label",
+        "link",
+        "managers",
+        "monitors",
+        "name",
+        "os",
+        "owner",
+        "tags",
+        "version",
+        "watched",
+    )
+
+    def __init__(self, id: int, name: str, agent_id: str, created: float = 0.0) -> None:
+        self.id = id
+        self.name = name
+        self.agent_id = agent_id
+        self.created = created
+        self.label = ""
+        self.tags: list[str] = []
+        self.os = ""
+        self.agent_version = ""
+        self.link = False
+        self.clock_offset: float | None = None
+        self.owner: str | None = None
+        self.managers: list[str] = []
+        self.monitors: list[str] = []
+        self.dyn = False
+        self.watched = True
+        self.enabled = True
+        self.interval: float | None = None
+        """what the config wants between signs of life, seconds; None: as the agent says"""
+        self.version = 0
+
+
+class Hosts:
+    """The register of hosts, by id and by name (any case), listed in the order of their names."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[int, Host] = {}
+        self._by_name: dict[str, Host] = {}
+        self._by_agent_id: dict[str, Host] = {}
+        self._sorted: list[Host] | None = None
+
+    def add(self, host: Host) -> None:
+        self._by_id[host.id] = host
+        self._by_name[host.name.lower()] = host
+        self._by_agent_id[host.agent_id] = host
+        self._sorted = None
+
+    def remove(self, host: Host) -> None:
+        self._by_id.pop(host.id, None)
+        self._by_name.pop(host.name.lower(), None)
+        self._by_agent_id.pop(host.agent_id, None)
+        self._sorted = None
+
+    def get(self, name: str) -> Host | None:
+        return self._by_name.get(name.lower())
+
+    def by_id(self, host_id: int) -> Host | None:
+        return self._by_id.get(host_id)
+
+    def by_agent_id(self, agent_id: str) -> Host | None:
+        return self._by_agent_id.get(agent_id)
+
+    def require(self, name: str) -> Host:
+        """The host of that name. Raises NotFound in the contract's words."""
+        host = self.get(name)
+        if host is None:
+            raise NotFound(f"Host '{name}' not found")
+        return host
+
+    def __iter__(self) -> Iterator[Host]:
+        if self._sorted is None:
+            self._sorted = sorted(self._by_id.values(), key=lambda host: host.name.lower())
+        return iter(self._sorted)
+
+    def __len__(self) -> int:
+        return len(self._by_id)
