@@ -12,6 +12,7 @@ class Host:
 
     __slots__ = (
         "agent_id",
+        "agent_tags",
         "agent_version",
         "clock_offset",
         "created",
@@ -37,7 +38,10 @@ class Host:
         self.agent_id = agent_id
         self.created = created
         self.label = ""
+        self.agent_tags: list[str] = []
+        """what was said at its enrolment"""
         self.tags: list[str] = []
+        """those and the config's"""
         self.os = ""
         self.agent_version = ""
         self.link = False

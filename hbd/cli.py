@@ -1,0 +1,305 @@
+"""The command line of hbd. See ``hbd --help``."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from hbd import __version__, logs
+from hbd import config as configuration
+from hbd.config import Config
+from hbd.errors import ConfigError, HbdError
+
+OK, FAILED, USAGE = 0, 1, 2
+STOP_SECONDS = 5.0
+
+EPILOG = """\
+examples:
+  hbd run --with-agent               monitor this machine; the page is printed
+  hbd run -c /etc/hbd/config.yaml    run with that config
+  hbd check-config -c hbd.yaml       say everything that is wrong with a config
+  hbd agent add web-1                enrol a host; prints the key its agent needs
+  hbd reload                         have the running daemon read its config again
+
+The config is the file given by -c, else $HBD_CONFIG, ./hbd.yaml, ~/.config/hbd/config.yaml or
+/etc/hbd/config.yaml, whichever is there first; without one everything has its default.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns its exit code: 0 done, 1 failed, 2 wrong usage."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        code: int = options.run(options)
+        sys.stdout.flush()
+    except ConfigError as error:
+        for problem in error.problems:
+            print(problem, file=sys.stderr)
+        return FAILED
+    except (HbdError, OSError) as error:
+        if isinstance(error, BrokenPipeError):  # the reader of our output left, as `hbd agent list | head` does
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return OK
+        print(f"hbd: {error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="hbd",
+        description="The daemon of hbd, a self-hosted server monitor.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("-V", "--version", action="version", version=f"hbd {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def command(name: str, run: Callable[[argparse.Namespace], int], text: str, parent: Any = commands) -> Any:
+        made = parent.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        made.add_argument("-c", "--config", type=Path, metavar="FILE", help="the config file")
+        made.set_defaults(run=run)
+        return made
+
+    run = command("run", _run, "run the daemon in the foreground")
+    run.add_argument("--with-agent", action="store_true", help="also run an agent for this machine")
+    run.add_argument("--port", type=int, metavar="N", help="HTTP port instead of hbd_port; 0 takes any free one")
+    command("check-config", _check_config, "say everything that is wrong with the config")
+    command("reload", _reload, "have the running daemon read its config again")
+    agent = commands.add_parser("agent", help="enrol hosts and manage their keys", description="Hosts and their keys.")
+    verbs = agent.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    add = command("add", _agent_add, "enrol a host and print the key of its agent, which is shown only now", verbs)
+    add.add_argument("name", metavar="NAME")
+    listing = command("list", _agent_list, "list the hosts with their agents", verbs)
+    listing.add_argument("--json", action="store_true", help="as one JSON document")
+    rotate = command("rotate", _agent_rotate, "print a new key; the old one works for another day", verbs)
+    rotate.add_argument("name", metavar="NAME")
+    revoke = command("revoke", _agent_revoke, "make the key of a host worthless at once", verbs)
+    revoke.add_argument("name", metavar="NAME")
+    return parser
+
+
+def _config(options: argparse.Namespace) -> Config:
+    return configuration.load(configuration.find(options.config))
+
+
+# --------------------------------------------------------------------------------------------------------------- run
+
+
+def _run(options: argparse.Namespace) -> int:
+    config = _config(options)
+    if options.port is not None:
+        if not 0 <= options.port <= 65535:
+            print("hbd: --port: 0 to 65535 is allowed", file=sys.stderr)
+            return USAGE
+        config = _on_port(config, options.port)
+    logs.configure(config.log.level, config.log.format)
+    os.umask(0o077)
+    _raise_descriptor_limit()
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(_serve(config, options.with_agent))
+
+
+def _on_port(config: Config, port: int) -> Config:
+    """The config with another HTTP port; with any free port, the other ports are any free ones too."""
+    import msgspec
+
+    ports = {"hbd_port": port} | ({"hb_port": 0, "ws_port": 0} if port == 0 else {})
+    return msgspec.structs.replace(config, **ports)
+
+
+async def _serve(config: Config, with_agent: bool) -> int:
+    from hbd.daemon import Daemon
+
+    daemon = Daemon(config, with_agent=with_agent)
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        if stopping.is_set():  # asked twice: at once, then; what is on disk is safe
+            os._exit(FAILED)
+        stopping.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    reloads: set[asyncio.Task[Any]] = set()
+
+    def reload() -> None:
+        if len(reloads) < 2:  # one that runs and one that will see all that was changed meanwhile
+            task = asyncio.create_task(daemon.reload())
+            reloads.add(task)
+            task.add_done_callback(reloads.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    await daemon.start()
+    _announce(daemon.urls, daemon.feed_urls, daemon.heartbeat_urls, config)
+    _tell_systemd("READY=1")
+    await stopping.wait()
+    _tell_systemd("STOPPING=1")
+    try:
+        await asyncio.wait_for(daemon.stop(), STOP_SECONDS)
+    except TimeoutError:
+        logging.getLogger(__name__).error("not everything stopped within %g s", STOP_SECONDS)
+        os._exit(FAILED)
+    return OK
+
+
+def _announce(urls: list[str], feed: list[str], heartbeats: list[str], config: Config) -> None:
+    lines = [
+        f"hbd {__version__} is running",
+        f"  web         {'  '.join(urls)}",
+        f"  live feed   {'  '.join(feed)}",
+        f"  heartbeats  {'  '.join(heartbeats)}",
+        f"  config      {config.source or 'built-in defaults (no config file found)'}",
+        f"  database    {config.database}",
+    ]
+    try:
+        print("\n".join(lines), flush=True)
+    except OSError:
+        pass  # nobody reads our output; that is no reason not to serve
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+def _raise_descriptor_limit() -> None:
+    """Each agent holds a connection: take as many descriptors as we may have."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 65_536 if hard == resource.RLIM_INFINITY else min(65_536, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        except (OSError, ValueError):
+            logging.getLogger(__name__).warning("only %d files and connections can be open at a time", soft)
+
+
+def _tell_systemd(state: str) -> None:
+    """sd_notify(3), where systemd waits for it."""
+    import socket
+
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.sendto(state.encode(), "\0" + address[1:] if address.startswith("@") else address)
+    except OSError as error:
+        logging.getLogger(__name__).warning("systemd could not be told %s: %s", state, error)
+
+
+# ------------------------------------------------------------------------------------------------------------ config
+
+
+def _check_config(options: argparse.Namespace) -> int:
+    config = _config(options)
+    for warning in config.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    print(f"{config.source or 'no config file found: the built-in defaults hold'}: ok")
+    return OK
+
+
+def _reload(options: argparse.Namespace) -> int:
+    from hbd import control
+    from hbd.store.database import holder_of
+
+    # The config may be broken just now; the running daemon has to be found all the same, to say what is wrong.
+    try:
+        config = _config(options)
+    except ConfigError as error:
+        for problem in error.problems:
+            print(problem, file=sys.stderr)
+        print("hbd: nothing was reloaded; a running daemon keeps its config", file=sys.stderr)
+        return FAILED
+    if holder_of(config.database) is None:
+        print(f"hbd: no daemon is running on {config.database}", file=sys.stderr)
+        return FAILED
+    result = control.ask(config.database, "reload")
+    for problem in result["problems"]:
+        print(problem, file=sys.stderr)
+    if result["restart_needed"]:
+        print(f"takes effect after a restart: {', '.join(result['restart_needed'])}")
+    return OK if result["ok"] else FAILED
+
+
+# ------------------------------------------------------------------------------------------------------------ agents
+
+
+def _ask(options: argparse.Namespace, command: str, **arguments: Any) -> Any:
+    """Have a command carried out by the running daemon, or here when none is running."""
+    from hbd import control
+    from hbd.store.database import holder_of
+
+    config = _config(options)
+    if holder_of(config.database) is not None:
+        return control.ask(config.database, command, **arguments)
+    return asyncio.run(_offline(config, command, arguments))
+
+
+async def _offline(config: Config, command: str, arguments: dict[str, Any]) -> Any:
+    from hbd.agents import commands
+    from hbd.daemon import open_offline
+
+    store, enrolment, hosts = await open_offline(config)
+    try:
+        return await commands(enrolment, hosts, store)[command](**arguments)
+    finally:
+        await store.close()
+
+
+def _agent_add(options: argparse.Namespace) -> int:
+    print(_ask(options, "agent add", name=options.name))
+    return OK
+
+
+def _agent_rotate(options: argparse.Namespace) -> int:
+    print(_ask(options, "agent rotate", name=options.name))
+    return OK
+
+
+def _agent_revoke(options: argparse.Namespace) -> int:
+    _ask(options, "agent revoke", name=options.name)
+    return OK
+
+
+def _agent_list(options: argparse.Namespace) -> int:
+    hosts = _ask(options, "agent list")
+    if options.json:
+        print(json.dumps(hosts, indent=2))
+        return OK
+    rows = [("NAME", "STATE", "KEY", "VERSION", "LAST SEEN", "AGENT ID")]
+    for host in hosts:
+        seen = host["last_seen"]
+        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seen)) if seen else "never"
+        rows.append(
+            (
+                host["name"],
+                host["state"] or "-",
+                "yes" if host["key"] else "no",
+                host["version"] or "-",
+                when,
+                host["agent_id"],
+            )
+        )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    return OK

@@ -1,0 +1,389 @@
+"""The live feed: changes of hosts, samples and messages fanned out to whoever has a page open.
+
+What changes between two ticks is gathered by key, so that the newest word of each host and plugin is all that is kept.
+At a tick it is put into bytes once for each distinct view and handed to every subscriber with that view. A subscriber
+whose last bytes have not left yet is *behind*: its changes wait, again by key, and go out when it has caught up; one
+that takes longer than ``STALL_SECONDS`` is told to come again (1013). So nobody slows anybody else, and what waits for
+one subscriber is bounded by the number of hosts and plugins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import Literal, NamedTuple, Protocol
+
+from msgspec import Struct
+
+from hbd.access import EVERYBODY, Action, Identity, may
+from hbd.errors import Conflict
+from hbd.hosts import Host, Hosts
+from hbd.model import Message, Sample
+from hbd.stats import Stats
+
+log = logging.getLogger(__name__)
+
+TICK_SECONDS = 0.2
+CATCH_UP_SECONDS = 0.02  # how often those who are behind are looked at
+STALL_SECONDS = 10.0
+MAX_BUFFERED_BYTES = 128 * 1024  # handed to one connection before it has taken what it was handed before
+MAX_PENDING = 20_000  # changes that wait for one subscriber
+MAX_PENDING_MESSAGES = 200
+MAX_MESSAGES_PER_TICK = 500
+
+GOING_AWAY = 1001
+TRY_AGAIN_LATER = 1013
+
+Type = Literal["host", "plugin", "message"]
+Key = tuple[Type, int, str]  # (type, host id, plugin); only of states, messages are never replaced by newer ones
+MESSAGE: Key = ("message", 0, "")
+
+
+class Frames(Protocol):
+    """Puts changes into words. Packed bytes go on the wire as they are."""
+
+    def host(self, host: Host) -> bytes: ...
+    def plugin(self, host: Host, sample: Sample) -> bytes: ...
+    def message(self, message: Message) -> bytes: ...
+    def forget(self, host_id: int) -> None:
+        """The host has changed: words kept for it are out of date."""
+
+    def pack(self, words: Sequence[bytes], batch: bool) -> list[bytes]: ...
+
+
+class Channel(Protocol):
+    """One subscriber's connection. None of this waits."""
+
+    def buffered(self) -> int:
+        """Bytes that were written and have not left."""
+
+    def write(self, data: bytes) -> None: ...
+    def close(self, code: int, reason: str) -> None: ...
+
+
+class View(Struct, frozen=True, cache_hash=True):
+    """What a subscriber gets to see. hosts: lower-case names; None: all it may. batch: many words in one frame."""
+
+    identity: Identity = EVERYBODY
+    hosts: frozenset[str] | None = None
+    types: frozenset[str] | None = None
+    batch: bool = False
+
+    def takes(self, type: Type) -> bool:
+        return self.types is None or type in self.types
+
+
+class _Change:
+    """Something new. host is None for the daemon's own messages. Its words are found once, when somebody wants them."""
+
+    __slots__ = ("_words", "host", "key", "value")
+
+    def __init__(self, key: Key, host: Host | None, value: Sample | Message | None = None) -> None:
+        self.key = key
+        self.host = host
+        self.value = value
+        self._words: bytes | None = None
+
+    def words(self, frames: Frames) -> bytes:
+        if self._words is None:
+            if isinstance(self.value, Message):
+                self._words = frames.message(self.value)
+            else:
+                assert self.host is not None
+                self._words = frames.plugin(self.host, self.value) if self.value else frames.host(self.host)
+        return self._words
+
+
+class _News(NamedTuple):
+    """What one view gets at one tick, in words."""
+
+    states: dict[Key, bytes]
+    messages: list[bytes]
+
+    def words(self) -> list[bytes]:
+        return [*self.states.values(), *self.messages]
+
+
+class Subscription:
+    """One subscriber. backlog: packed, goes out before anything newer.
+
+    pending, messages: what came since it fell behind, not yet packed: the newest words of each key.
+    """
+
+    __slots__ = ("backlog", "behind_since", "channel", "closed", "messages", "pending", "view", "wanted")
+
+    def __init__(self, channel: Channel, view: View) -> None:
+        self.channel = channel
+        self.view = view
+        self.wanted: View | None = None
+        self.backlog: deque[bytes] = deque()
+        self.pending: dict[Key, bytes] = {}
+        self.messages: deque[bytes] = deque(maxlen=MAX_PENDING_MESSAGES)
+        self.behind_since: float | None = None
+        self.closed = False
+
+
+class Feed:
+    """``host``, ``plugin`` and ``message`` never wait and never raise; ``run`` does the work. Times are monotonic."""
+
+    def __init__(self, hosts: Hosts, frames: Frames, stats: Stats, max_subscribers: int = 2_000) -> None:
+        self._hosts = hosts
+        self._frames = frames
+        self._stats = stats
+        self.max_subscribers = max_subscribers
+        self._groups: dict[View, set[Subscription]] = {}
+        self._behind: dict[Subscription, None] = {}
+        self._snapshots: dict[View, list[bytes]] = {}
+        self._changed_hosts: dict[int, None] = {}
+        self._changed_plugins: dict[tuple[int, str], Sample] = {}
+        self._messages: deque[Message] = deque(maxlen=MAX_MESSAGES_PER_TICK)
+        self._everybody: set[Subscription] = set()
+        self._somebody = asyncio.Event()
+        self._shut = False
+        stats.describe("feed_messages_total", "Words handed to subscribers of the live feed.")
+        stats.describe("feed_coalesced_total", "Words that a slow subscriber did not get because newer ones came.")
+        stats.describe("feed_slow_total", "Subscribers that were sent away because they could not follow.")
+        stats.describe("feed_snapshots_total", "Snapshots built; shared by all who come with the same view.")
+        stats.describe("feed_errors_total", "Rounds of the live feed that failed.")
+        stats.gauge("feed_subscribers", "Open connections to the live feed.", lambda: len(self._everybody))
+        stats.gauge("feed_behind", "Subscribers that have not taken what they were sent.", lambda: len(self._behind))
+
+    def __len__(self) -> int:
+        return len(self._everybody)
+
+    # ------------------------------------------------------------------------------------------------ what is new
+
+    def host(self, host_id: int) -> None:
+        """The state of a host, or anything else its readers see, has changed."""
+        self._frames.forget(host_id)
+        if self._everybody:
+            self._changed_hosts[host_id] = None
+
+    def plugin(self, host_id: int, sample: Sample) -> None:
+        """A sample came in; of several in one tick the newest counts. The host's own numbers change with it."""
+        self.host(host_id)
+        if self._everybody:
+            key = (host_id, sample.plugin)
+            known = self._changed_plugins.get(key)
+            if known is None or known.time <= sample.time:
+                self._changed_plugins[key] = sample
+
+    def message(self, message: Message) -> None:
+        if self._everybody:
+            self._messages.append(message)
+
+    # ------------------------------------------------------------------------------------------------ who listens
+
+    @property
+    def full(self) -> bool:
+        """Whether nobody else gets in now."""
+        return self._shut or len(self._everybody) >= self.max_subscribers
+
+    def subscribe(self, channel: Channel, view: View, now: float) -> Subscription:
+        """Take a subscriber in and start its snapshot. Raises Conflict when there is no room."""
+        if self.full:
+            raise Conflict("Too many open connections to the live feed")
+        subscription = Subscription(channel, view)
+        self._everybody.add(subscription)
+        self._somebody.set()
+        self._enter(subscription, view, now)
+        return subscription
+
+    def narrow(self, subscription: Subscription, view: View) -> None:
+        """Show another view from the next tick on, beginning with its snapshot."""
+        subscription.wanted = view
+
+    def tell(self, subscription: Subscription, packed: Iterable[bytes], now: float) -> None:
+        """Packed words for this subscriber alone, in order with all else."""
+        if not subscription.closed:
+            subscription.backlog.extend(packed)
+            self._start(subscription, now)
+
+    def leave(self, subscription: Subscription) -> None:
+        """Its connection is gone."""
+        self._silence(subscription)
+        self._everybody.discard(subscription)
+        if not self._everybody:
+            self._somebody.clear()
+            self._take_changes()
+            self._snapshots.clear()
+
+    def close(self) -> None:
+        """Send everybody away and let nobody in any more: the daemon stops."""
+        self._shut = True
+        for subscription in list(self._everybody):
+            self.send_away(subscription, GOING_AWAY, "The daemon is stopping")
+
+    # ------------------------------------------------------------------------------------------------ the work
+
+    async def run(self) -> None:
+        """Tick for ever; sleep while nobody listens."""
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        while True:
+            await self._somebody.wait()
+            now = loop.time()
+            try:
+                if now >= due:
+                    due = now + TICK_SECONDS
+                    self.tick(now)
+                elif self._behind:
+                    self.catch_up(now)
+            except Exception:
+                self._stats.count("feed_errors_total")
+                log.exception("A round of the live feed failed")
+            wait = due - loop.time()
+            await asyncio.sleep(max(0.001, min(wait, CATCH_UP_SECONDS) if self._behind else wait))
+
+    def tick(self, now: float) -> None:
+        """Hand everybody what changed since the last tick."""
+        changes = self._take_changes()
+        if changes:
+            self._snapshots.clear()
+        for view, group in list(self._groups.items()) if changes else ():
+            news = self._news(view, changes)
+            words = news.words()
+            if not words:
+                continue
+            packed = self._frames.pack(words, view.batch)
+            delivered = 0
+            for subscription in list(group):
+                channel = subscription.channel
+                if subscription.behind_since is None and not channel.buffered():
+                    for data in packed:
+                        channel.write(data)
+                    delivered += len(words)
+                else:
+                    self._put_by(subscription, news, now)
+            self._stats.count("feed_messages_total", delivered)
+        for subscription in self._everybody:
+            if subscription.wanted is not None:
+                wanted, subscription.wanted = subscription.wanted, None
+                self._silence(subscription)
+                if not subscription.closed:
+                    self._enter(subscription, wanted, now)
+        self.catch_up(now)
+
+    def catch_up(self, now: float) -> None:
+        """Send on to those who are behind what they can take; send away those who take nothing."""
+        for subscription in list(self._behind):
+            self._catch_up(subscription, now)
+
+    def _take_changes(self) -> list[_Change]:
+        changed_hosts = [(self._hosts.by_id(host_id), host_id) for host_id in self._changed_hosts]
+        changed_plugins = [(self._hosts.by_id(key[0]), key, sample) for key, sample in self._changed_plugins.items()]
+        changes = [_Change(("host", host_id, ""), host) for host, host_id in changed_hosts if host]
+        changes += [_Change(("plugin", *key), host, sample) for host, key, sample in changed_plugins if host]
+        changes += [_Change(MESSAGE, self._hosts.get(message.host), message) for message in self._messages]
+        self._changed_hosts.clear()
+        self._changed_plugins.clear()
+        self._messages.clear()
+        return changes
+
+    def _news(self, view: View, changes: Sequence[_Change]) -> _News:
+        news = _News({}, [])
+        for change in changes:
+            if not view.takes(change.key[0]) or not self._sees(view, change.host):
+                continue
+            words = change.words(self._frames)
+            if isinstance(change.value, Message):
+                news.messages.append(words)
+            else:
+                news.states[change.key] = words
+        return news
+
+    @staticmethod
+    def _sees(view: View, host: Host | None) -> bool:
+        """Whether a view shows a host; the daemon's own messages are for those who look at all hosts."""
+        if host is None:
+            return view.hosts is None and may(view.identity, Action.VIEW).allowed
+        if view.hosts is not None and host.name.lower() not in view.hosts:
+            return False
+        return may(view.identity, Action.VIEW, host).allowed
+
+    def _enter(self, subscription: Subscription, view: View, now: float) -> None:
+        """Put a subscriber into the group of its view, with the view's snapshot before it."""
+        subscription.view = view
+        self._groups.setdefault(view, set()).add(subscription)
+        subscription.backlog.extend(self._snapshot(view))
+        self._start(subscription, now)
+
+    def _snapshot(self, view: View) -> list[bytes]:
+        """All hosts of a view. It is kept until the tick that finds a change, which then follows it."""
+        if view not in self._snapshots:
+            shown = [host for host in self._hosts if self._sees(view, host)] if view.takes("host") else []
+            self._snapshots[view] = self._frames.pack([self._frames.host(host) for host in shown], view.batch)
+            self._stats.count("feed_snapshots_total")
+        return self._snapshots[view]
+
+    def _fall_behind(self, subscription: Subscription, now: float) -> None:
+        if subscription.behind_since is None:
+            subscription.behind_since = now
+            self._behind[subscription] = None
+
+    def _put_by(self, subscription: Subscription, news: _News, now: float) -> None:
+        """Keep news for a subscriber that is behind."""
+        self._fall_behind(subscription, now)
+        pending, messages = subscription.pending, subscription.messages
+        before = len(pending) + len(messages)
+        pending.update(news.states)
+        messages.extend(news.messages)
+        added = len(pending) + len(messages) - before
+        self._stats.count("feed_coalesced_total", len(news.states) + len(news.messages) - added)
+        if len(pending) > MAX_PENDING:
+            self._send_away_slow(subscription)
+
+    def _start(self, subscription: Subscription, now: float) -> None:
+        """Begin with a backlog, unless it has to wait behind an earlier one."""
+        if subscription.behind_since is None:
+            self._fall_behind(subscription, now)
+            self._write_backlog(subscription)
+
+    def _catch_up(self, subscription: Subscription, now: float) -> None:
+        if subscription.channel.buffered():
+            assert subscription.behind_since is not None
+            if now - subscription.behind_since > STALL_SECONDS:
+                self._send_away_slow(subscription)
+            return
+        if not subscription.backlog:
+            words = [*subscription.pending.values(), *subscription.messages]
+            subscription.pending.clear()
+            subscription.messages.clear()
+            subscription.backlog.extend(self._frames.pack(words, subscription.view.batch))
+            self._stats.count("feed_messages_total", len(words))
+        subscription.behind_since = now
+        self._write_backlog(subscription)
+        if not subscription.backlog:
+            subscription.behind_since = None
+            del self._behind[subscription]
+
+    @staticmethod
+    def _write_backlog(subscription: Subscription) -> None:
+        while subscription.backlog and subscription.channel.buffered() < MAX_BUFFERED_BYTES:
+            subscription.channel.write(subscription.backlog.popleft())
+
+    def _silence(self, subscription: Subscription) -> None:
+        """Take a subscriber out of its group with all that waits for it."""
+        group = self._groups.get(subscription.view)
+        if group is not None:
+            group.discard(subscription)
+            if not group:
+                del self._groups[subscription.view]
+        self._behind.pop(subscription, None)
+        subscription.behind_since = None
+        subscription.backlog.clear()
+        subscription.pending.clear()
+        subscription.messages.clear()
+
+    def _send_away_slow(self, subscription: Subscription) -> None:
+        self._stats.count("feed_slow_total")
+        self.send_away(subscription, TRY_AGAIN_LATER, "Too slow to follow")
+
+    def send_away(self, subscription: Subscription, code: int, reason: str) -> None:
+        """End a subscription. It holds its place until its connection is gone."""
+        if not subscription.closed:
+            subscription.closed = True
+            self._silence(subscription)
+            subscription.channel.close(code, reason)

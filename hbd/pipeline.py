@@ -1,0 +1,309 @@
+"""The one way in. Every report, heartbeat and tick of the clock passes here, in one order of steps.
+
+A report is acknowledged after the transaction that holds it is committed, and not before. Reports that arrive while
+a transaction is being written share the next one: a *turn*. A turn goes
+
+1. collect what arrived since the last turn began (``accept``, ``beat``, ``tick`` only add to it),
+2. write it in one transaction: samples, journal lines, connection states,
+3. adopt it in memory: rings and report numbers follow the disk, they never lead,
+4. tell the feed, resolve the futures of the reports.
+
+When the write fails nothing of step 3 has happened: the agents are told to keep their reports, journal lines and
+connection states wait for the next turn. Liveness does not wait for the disk: a storage error is never a host state.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import NamedTuple
+
+from hbd.errors import HbdError, NotFound, StorageError
+from hbd.feed import Feed
+from hbd.hosts import Host, Hosts
+from hbd.model import Beat, Family, Heartbeat, Message, Moment, Report, Sample, State, Transition
+from hbd.presence import Presence
+from hbd.rings import Rings
+from hbd.sequences import Sequences
+from hbd.stats import Stats
+from hbd.store import Store, Turn
+from hbd.store.hosts import BeatRow, ConnectionRow
+
+log = logging.getLogger(__name__)
+
+GATHER_SECONDS = 0.03  # turns begin at least this far apart, so that under load many reports share one commit
+MAX_WAITING_REPORTS = 50_000  # beyond this the disk is too slow for what comes in: agents are asked to wait
+FAREWELLS = (Beat.STOPPED, Beat.SHUTDOWN)
+CONFLICT_NOTICE_SECONDS = 600.0
+MAX_WAITING_MESSAGES = 10_000  # journal lines kept while the disk refuses them; the oldest go first
+
+
+class Outcome(StrEnum):
+    STORED = "stored"
+    DUPLICATE = "duplicate"
+
+
+class Source(NamedTuple):
+    """Where something came from; both None when it did not come over a network of ours."""
+
+    family: Family | None
+    address: str | None
+
+
+class Pipeline:
+    def __init__(self, hosts: Hosts, presence: Presence, rings: Rings, store: Store, feed: Feed, stats: Stats) -> None:
+        self._hosts = hosts
+        self._presence = presence
+        self._rings = rings
+        self._store = store
+        self._feed = feed
+        self._stats = stats
+        self.sequences = Sequences()
+        self.told: dict[int, State] = {}
+        """host id → the state that the journal told last; filled from the store at the start"""
+        self._turn = Turn()
+        self._waiting: dict[tuple[int, str, int], asyncio.Future[Outcome]] = {}
+        self._parted: dict[int, Beat] = {}
+        self._conflicts: dict[int, float] = {}
+        self._wake = asyncio.Event()
+        self._closing = False
+        stats.describe("reports_total", "Reports taken, by outcome.")
+        stats.describe("samples_total", "Samples taken.")
+        stats.describe("heartbeats_total", "Heartbeats taken.")
+        stats.describe("journal_dropped_total", "Journal lines lost because the disk refused them for too long.")
+        stats.gauge("reports_waiting", "Reports that wait for their commit.", lambda: len(self._waiting))
+
+    # ------------------------------------------------------------------------------------------------------- ways in
+
+    def accept(self, report: Report, now: Moment) -> asyncio.Future[Outcome]:
+        """Take a report. The future is done when the report is on disk, or was there before.
+
+        It fails with StorageError when the report could not be written (send it again), NotFound when its host is
+        gone. Reports of one host may be resolved in any order.
+        """
+        loop = asyncio.get_running_loop()
+        key = (report.host_id, report.run_id, report.seq)
+        waiting = self._waiting.get(key)
+        if waiting is not None:
+            return waiting
+        future: asyncio.Future[Outcome] = loop.create_future()
+        host = self._hosts.by_id(report.host_id)
+        if host is None:
+            future.set_exception(NotFound("this host was deleted"))
+            return future
+        self._told_apart(
+            self._presence.report(
+                host.id, family=report.family, address=report.address, interval=report.interval, now=now
+            )
+        )
+        if key in self.sequences:
+            self._stats.count("reports_total", outcome=Outcome.DUPLICATE)
+            future.set_result(Outcome.DUPLICATE)
+        elif len(self._waiting) >= MAX_WAITING_REPORTS or self._closing:
+            self._stats.count("reports_total", outcome="refused")
+            future.set_exception(StorageError("stopping" if self._closing else "too many reports wait for the disk"))
+        else:
+            self._waiting[key] = future
+            self._turn.reports.append((report, now.wall))
+            self._wake.set()
+        return future
+
+    def beat(self, heartbeat: Heartbeat, path: int, now: Moment) -> None:
+        """Take a heartbeat that is authentic and new. path: 4 or 6, the family the agent says it sent over."""
+        self._stats.count("heartbeats_total")
+        self._told_apart(self._presence.beat(heartbeat, now))
+        self._feed.host(heartbeat.host_id)
+        if heartbeat.kind in FAREWELLS:
+            self._said_farewell(heartbeat.host_id, heartbeat.kind, now)
+        self._turn.beats[heartbeat.host_id, path] = BeatRow(
+            heartbeat.host_id, path, heartbeat.run_id, heartbeat.seq, heartbeat.agent_time
+        )
+
+    def hello(self, host: Host, event: str, interval: float, source: Source, now: Moment) -> None:
+        """An agent opened its link. event: ``booted``, ``started`` or ``reconnected``; interval: of its reports, s."""
+        self._parted.pop(host.id, None)
+        self._told_apart(
+            self._presence.report(host.id, family=source.family, address=source.address, interval=interval, now=now)
+        )
+        if event != "reconnected":
+            self.note("host booted, agent started" if event == "booted" else "agent started", now, host)
+
+    def farewell(self, host_id: int, kind: Beat, now: Moment) -> None:
+        """The agent said over its link that it stops, or that its machine does."""
+        self._told_apart(self._presence.farewell(host_id, kind, now))
+        self._said_farewell(host_id, kind, now)
+
+    def _said_farewell(self, host_id: int, kind: Beat, now: Moment) -> None:
+        """It is said over the link and by heartbeats, some of them twice; one line tells it."""
+        host = self._hosts.by_id(host_id)
+        if host is not None and host_id not in self._parted:
+            self._parted[host_id] = kind
+            self.note("agent stopped on purpose" if kind is Beat.STOPPED else "host is being shut down", now, host)
+
+    def conflict(self, host: Host, now: Moment) -> None:
+        """Two machines use the key of this host at the same time; told once in a while."""
+        if now.mono - self._conflicts.get(host.id, -math.inf) >= CONFLICT_NOTICE_SECONDS:
+            self._conflicts[host.id] = now.mono
+            self.note("two machines report with the key of this host; enrol one of them anew", now, host)
+
+    def changed(self, host: Host) -> None:
+        """Something about a host changed that its watchers can see."""
+        self._feed.host(host.id)
+
+    def tick(self, now: Moment) -> None:
+        """Let time pass: the silent become overdue, then down."""
+        self._told_apart(self._presence.tick(now))
+
+    def note(self, text: str, now: Moment, host: Host | None = None) -> None:
+        """Add a line to the journal."""
+        message = Message(now.wall, host.name if host else "", text)
+        self._turn.messages.append((host.id if host else None, message))
+        self._feed.message(message)
+        self._wake.set()
+
+    def facts(self, host: Host, os: str, agent_version: str) -> None:
+        """Remember what runs on a host, when it differs from what we knew."""
+        if (host.os, host.agent_version) != (os, agent_version):
+            host.os, host.agent_version = os, agent_version
+            host.version += 1
+            self._turn.facts[host.id] = (os, agent_version)
+            self._feed.host(host.id)
+
+    # --------------------------------------------------------------------------------------------------- transitions
+
+    def _told_apart(self, transitions: Iterable[Transition]) -> None:
+        """Write down what changed: a host's change is one journal line, whatever its connections did meanwhile."""
+        for change in transitions:
+            host = self._hosts.by_id(change.host_id)
+            if host is None:
+                continue
+            self._feed.host(host.id)
+            at = Moment(change.at, 0.0)
+            if change.family is not None:
+                self._remember(host, change)
+                if self._worth_a_line(change):
+                    self.note(f"{change.family} is {change.after}{_because(change.reason)}", at, host)
+            elif change.after is not State.UNKNOWN and self.told.get(host.id) is not change.after:
+                self.told[host.id] = change.after
+                self._turn.states[host.id] = change.after
+                self.note(f"{change.after}{_because(change.reason)}", at, host)
+
+    def _worth_a_line(self, change: Transition) -> bool:
+        """One family lost or found again while the host itself stays up."""
+        lost = change.after is State.DOWN
+        found = change.after is State.UP and change.before is State.DOWN
+        view = self._presence.view(change.host_id)
+        return (lost or found) and view is not None and view.state is State.UP
+
+    def _remember(self, host: Host, change: Transition) -> None:
+        view = self._presence.view(host.id)
+        for link in view.connections if view else ():
+            if link.family is change.family:
+                self._turn.connections[host.id, link.family] = ConnectionRow(
+                    host.id, link.family, link.address, link.state, link.since, link.last_seen, link.interval
+                )
+                self._wake.set()
+
+    def remember_connections(self) -> None:
+        """Have all connections written with the next turn, so that a restart knows when they were last seen."""
+        for host in self._hosts:
+            view = self._presence.view(host.id)
+            for link in view.connections if view else ():
+                if link.state is not State.UNKNOWN:
+                    self._turn.connections[host.id, link.family] = ConnectionRow(
+                        host.id, link.family, link.address, link.state, link.since, link.last_seen, link.interval
+                    )
+        self._wake.set()
+
+    # --------------------------------------------------------------------------------------------------------- turns
+
+    async def run(self) -> None:
+        """Write turns until ``close``; then write what is left and return."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            began = loop.time()
+            await self._write_turn()
+            if self._closing and not self._wake.is_set():
+                return
+            await asyncio.sleep(max(0.0, began + GATHER_SECONDS - loop.time()))
+
+    def close(self) -> None:
+        """Take nothing more; ``run`` returns when all that was taken is written."""
+        self._closing = True
+        self._wake.set()
+
+    async def _write_turn(self) -> None:
+        turn, self._turn = self._turn, Turn()
+        if not turn:
+            return
+        try:
+            await self._store.record(turn)
+        except Exception as error:
+            if not isinstance(error, StorageError):
+                log.exception("a turn could not be written")
+            self._put_back(turn, error)
+        else:
+            self._adopt(turn)
+
+    def _adopt(self, turn: Turn) -> None:
+        for report, _ in turn.reports:
+            host = self._hosts.by_id(report.host_id)
+            if host is not None:
+                self.sequences.add(report.host_id, report.run_id, report.seq)
+                for sample in report.samples:
+                    self._adopt_sample(host, sample)
+                self._feed.host(host.id)
+                self._stats.count("samples_total", len(report.samples))
+            self._stats.count("reports_total", outcome=Outcome.STORED)
+            future = self._waiting.pop((report.host_id, report.run_id, report.seq))
+            if not future.done():
+                future.set_result(Outcome.STORED)
+
+    def _adopt_sample(self, host: Host, sample: Sample) -> None:
+        if not self._rings.add(host.id, sample):
+            return
+        newest = self._rings.latest(host.id, sample.plugin)
+        if newest is None or newest.time > sample.time:
+            return  # late: it fills the ring, but says nothing of now
+        self._feed.plugin(host.id, sample)
+        if sample.plugin == "os_info":
+            self.facts(host, str(sample.data.get("os", host.os)), str(sample.data.get("agent_version", "")))
+
+    def _put_back(self, turn: Turn, error: Exception) -> None:
+        """The write failed: whoever waits is told, what nobody would send again is kept for the next turn."""
+        told = error if isinstance(error, HbdError) else StorageError("internal error")
+        for report, _ in turn.reports:
+            self._stats.count("reports_total", outcome="refused")
+            future = self._waiting.pop((report.host_id, report.run_id, report.seq))
+            if not future.done():
+                future.set_exception(told)
+        newer = self._turn
+        messages = turn.messages + newer.messages
+        excess = len(messages) - MAX_WAITING_MESSAGES
+        if excess > 0:
+            self._stats.count("journal_dropped_total", excess)
+            del messages[:excess]
+        self._turn = Turn(
+            reports=newer.reports,
+            messages=messages,
+            connections=turn.connections | newer.connections,
+            beats=turn.beats | newer.beats,
+            states=turn.states | newer.states,
+            facts=turn.facts | newer.facts,
+        )
+
+    def forget(self, host: Host) -> None:
+        """Drop all that memory holds of a host that is being deleted."""
+        self._presence.forget(host.id)
+        self._rings.drop(host.id)
+        self.sequences.forget(host.id)
+        self.told.pop(host.id, None)
+
+
+def _because(reason: str) -> str:
+    return f": {reason}" if reason else ""

@@ -1,0 +1,74 @@
+"""All SQL of the daemon, one file a table group over one ``Database``."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from msgspec import Struct, field
+
+from hbd.model import Message, Report, State
+from hbd.stats import Stats
+from hbd.store import hosts as _hosts
+from hbd.store import messages as _messages
+from hbd.store import samples as _samples
+from hbd.store.database import Database
+from hbd.store.hosts import BeatRow, ConnectionRow, HostTables
+from hbd.store.messages import Messages
+from hbd.store.samples import Samples
+
+
+class Turn(Struct):
+    """What belongs together and is written in one transaction. See ``Pipeline``.
+
+    reports: with the Unix seconds of their arrival. messages: with the host's id, None for the daemon's own.
+    states: host id → the state the journal told last. facts: host id → (operating system, agent version).
+    """
+
+    reports: list[tuple[Report, float]] = field(default_factory=list)
+    messages: list[tuple[int | None, Message]] = field(default_factory=list)
+    connections: dict[tuple[int, str], ConnectionRow] = field(default_factory=dict)
+    beats: dict[tuple[int, int], BeatRow] = field(default_factory=dict)
+    states: dict[int, State] = field(default_factory=dict)
+    facts: dict[int, tuple[str, str]] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.reports or self.messages or self.connections or self.beats or self.states or self.facts)
+
+
+class Store:
+    """The tables of one database."""
+
+    def __init__(self, path: Path, stats: Stats) -> None:
+        self.database = Database(path, stats)
+        self.hosts = HostTables(self.database)
+        self.messages = Messages(self.database)
+        self.samples = Samples(self.database)
+
+    async def open(self) -> None:
+        await self.database.open()
+
+    async def close(self) -> None:
+        await self.database.close()
+
+    async def probe(self) -> None:
+        """Write a little and nothing that matters, to see whether the disk takes it. Raises StorageError."""
+        await self.database.write(
+            lambda db: db.execute(
+                "INSERT INTO meta (key, value) VALUES ('probe', random())"
+                " ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+            )
+        )
+
+    async def record(self, turn: Turn) -> None:
+        """Write a turn of the pipeline, all of it or nothing. Raises StorageError."""
+
+        def work(db: sqlite3.Connection) -> None:
+            _samples.insert(db, turn.reports)
+            _messages.insert(db, turn.messages)
+            _hosts.save_connections(db, turn.connections.values())
+            _hosts.save_beats(db, turn.beats.values())
+            _hosts.save_states(db, turn.states.items())
+            _hosts.save_facts(db, ((host_id, *facts) for host_id, facts in turn.facts.items()))
+
+        await self.database.write(work)

@@ -1,0 +1,267 @@
+"""The SQLite file: one connection that writes, a few that read, each in threads of its own.
+
+Only the one writing connection ever writes or checkpoints. That is not a matter of taste: SQLite before 3.51.3 can
+lose committed rows when two connections write and checkpoint at the same instant (docs/decisions/0001-storage.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+import shutil
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from hbd.errors import Conflict, StorageError, StorageFull
+from hbd.stats import Stats
+from hbd.store.migrations import Migration, migrations
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Work = Callable[[sqlite3.Connection], T]
+
+READERS = 2
+READ_SECONDS = 2.0  # a query that takes longer is cut off: it would hold back checkpoints and everybody behind it
+BUSY_SECONDS = 5.0  # how long to wait for a lock that some outside tool holds
+
+
+class Database:
+    """One SQLite database in WAL mode. What ``write`` returned from is on disk (``synchronous=FULL``)."""
+
+    def __init__(self, path: Path, stats: Stats) -> None:
+        self.path = path
+        self.problem: str | None = None
+        """why the last write failed, in words; None while writing works"""
+        self._stats = stats
+        self._commit_seconds = stats.histogram("commit_seconds", "Time that one transaction took, commit included.")
+        self._lock: int | None = None
+        self._connection: sqlite3.Connection | None = None
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="hbd-write")
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="hbd-read")
+        self._reading = threading.local()
+        self._read_connections: list[sqlite3.Connection] = []
+
+    # ------------------------------------------------------------------------------------------------ open and close
+
+    async def open(self) -> None:
+        """Take the lock, bring the schema up to date, be ready.
+
+        Raises Conflict when another daemon has the database, StorageError when it cannot be opened or is newer than
+        this program.
+        """
+        await asyncio.get_running_loop().run_in_executor(self._writer, self._open)
+
+    async def close(self) -> None:
+        """Finish what is queued, fold the WAL back into the file, let go of the lock. Safe to call twice."""
+        await asyncio.get_running_loop().run_in_executor(None, self._close)
+
+    def _open(self) -> None:
+        make_private_folder(self.path.parent)
+        self._lock = take_lock(self.path)
+        try:
+            make_private_file(self.path)
+            self._connection = self._connect()
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = FULL")
+            self._connection.execute("PRAGMA journal_size_limit = 67108864")
+            migrate(self._connection, self.path, migrations())
+        except sqlite3.Error as error:
+            raise StorageError(f"{self.path}: {error}") from error
+
+    def _close(self) -> None:
+        self._readers.shutdown(wait=True, cancel_futures=True)
+        for connection in self._read_connections:
+            connection.close()
+        self._read_connections.clear()
+        self._writer.shutdown(wait=True)
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256
+        )
+        connection.execute("PRAGMA foreign_keys = ON")
+        return connection
+
+    # ------------------------------------------------------------------------------------------------ write and read
+
+    async def write(self, work: Work[T]) -> T:
+        """Run work in one transaction and return its result once it is committed.
+
+        work must do nothing but talk to the connection it is given. Raises StorageError (StorageFull) when nothing
+        of it was kept because the database would not take it; any other error of work also keeps nothing.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._writer, self._transact, work)
+
+    async def read(self, work: Work[T]) -> T:
+        """Run work on a connection that cannot write, beside the writer. Raises StorageError, also when it is slow."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._query, work, READ_SECONDS)
+
+    async def read_long(self, work: Work[T], seconds: float) -> T:
+        """Like read, for work of our own that may take that long."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._query, work, seconds)
+
+    def _transact(self, work: Work[T]) -> T:
+        connection = self._connection
+        if connection is None:
+            raise StorageError("the database is closed")
+        started = time.perf_counter()
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                result = work(connection)
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
+        self._commit_seconds.observe(time.perf_counter() - started)
+        if self.problem is not None:
+            log.warning("the database takes writes again: %s", self.path)
+            self.problem = None
+        return result
+
+    def _failed(self, error: sqlite3.Error) -> StorageError:
+        self._stats.count("storage_errors_total")
+        full = getattr(error, "sqlite_errorname", "") == "SQLITE_FULL"
+        problem = f"{error}"
+        if problem != self.problem:
+            log.error("the database does not take writes: %s: %s", self.path, error)
+        self.problem = problem
+        return StorageFull(problem) if full else StorageError(problem)
+
+    def _query(self, work: Work[T], seconds: float) -> T:
+        connection: sqlite3.Connection | None = getattr(self._reading, "connection", None)
+        try:
+            if connection is None:
+                connection = self._reading.connection = self._connect()
+                connection.execute("PRAGMA query_only = ON")
+                connection.execute("PRAGMA wal_autocheckpoint = 0")
+                self._read_connections.append(connection)
+            deadline = time.monotonic() + seconds
+            connection.set_progress_handler(lambda: time.monotonic() > deadline, 10_000)
+            return work(connection)
+        except sqlite3.Error as error:
+            if "interrupted" in str(error):
+                raise StorageError(f"the query took longer than {seconds:g} s") from error
+            raise StorageError(str(error)) from error
+
+    # ------------------------------------------------------------------------------------------------- what it is like
+
+    def size_bytes(self) -> int:
+        """The database with its write-ahead log, as it lies on disk."""
+        total = 0
+        for suffix in ("", "-wal"):
+            try:
+                total += Path(f"{self.path}{suffix}").stat().st_size
+            except FileNotFoundError:
+                continue
+        return total
+
+
+def make_private_folder(folder: Path) -> None:
+    """Make a folder that is missing, for our eyes only (0700); one that is there stays as it is."""
+    if not folder.exists():
+        folder.mkdir(parents=True, mode=0o700)
+
+
+def make_private_file(path: Path) -> None:
+    """Make a file that is missing, 0600 whatever the umask; SQLite gives its side files the same mode."""
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+
+
+def lock_path(database: Path) -> Path:
+    return database.with_name(database.name + ".lock")
+
+
+def take_lock(database: Path) -> int:
+    """Hold the database for this process; returns the descriptor to close. Raises Conflict when another has it."""
+    path = lock_path(database)
+    descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.read(descriptor, 64).decode(errors="replace").strip() or "unknown"
+        os.close(descriptor)
+        raise Conflict(f"{database} is in use by another hbd (process {holder})") from None
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    return descriptor
+
+
+def holder_of(database: Path) -> int | None:
+    """The process that holds the database now, None when nobody does."""
+    try:
+        descriptor = os.open(lock_path(database), os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        text = os.read(descriptor, 64).decode(errors="replace").strip()
+        return int(text) if text.isdigit() else None
+    finally:
+        os.close(descriptor)
+    return None
+
+
+def migrate(connection: sqlite3.Connection, path: Path, steps: Sequence[Migration]) -> None:
+    """Bring the schema to the last step, all steps in one transaction, after a copy of a database that has content.
+
+    Raises StorageError when the database is newer than the steps, or there is no room for the copy.
+    """
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > len(steps):
+        raise StorageError(
+            f"{path} was written by a newer hbd (schema {version}, this one knows {len(steps)}); upgrade hbd"
+        )
+    if version == len(steps):
+        return
+    if version:
+        log.info(
+            "upgrading %s from schema %d to %d; copy kept at %s", path, version, len(steps), snapshot(path, version)
+        )
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for step in steps[version:]:
+            for statement in step.statements():
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {len(steps)}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def snapshot(path: Path, version: int) -> Path:
+    """A consistent copy of the database beside it, for the way back. Raises StorageError when there is no room."""
+    copy = path.with_name(f"{path.name}.schema-{version}")
+    needed = path.stat().st_size * 2 + (16 << 20)
+    if shutil.disk_usage(path.parent).free < needed:
+        raise StorageError(f"no room to upgrade {path}: {needed >> 20} MiB must be free in {path.parent}")
+    partial = copy.with_name(copy.name + ".partial")
+    partial.unlink(missing_ok=True)
+    make_private_file(partial)
+    source, target = sqlite3.connect(path), sqlite3.connect(partial)
+    try:
+        source.backup(target)
+    finally:
+        source.close()
+        target.close()
+    partial.replace(copy)
+    return copy

@@ -1,0 +1,51 @@
+"""The message journal: what happened to which host, for people."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+
+from hbd.model import Message
+from hbd.store.database import Database
+
+PRUNE_ROWS = 5_000  # deleted in one transaction, so that pruning never holds up a report for long
+
+
+class Messages:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def recent(self, limit: int, host_id: int | None = None) -> list[Message]:
+        """The newest messages, newest first; of one host when given."""
+
+        def query(db: sqlite3.Connection) -> list[Message]:
+            if host_id is None:
+                rows = db.execute("SELECT time, host, msg FROM messages ORDER BY id DESC LIMIT ?", (limit,))
+            else:
+                rows = db.execute(
+                    "SELECT time, host, msg FROM messages WHERE host_id = ? ORDER BY id DESC LIMIT ?", (host_id, limit)
+                )
+            return [Message(*row) for row in rows]
+
+        return await self._database.read(query)
+
+    async def prune(self, before: float, keep: int) -> int:
+        """Forget messages older than that time, and all but the newest ``keep``; some at once. Returns how many."""
+
+        def work(db: sqlite3.Connection) -> int:
+            return db.execute(
+                "DELETE FROM messages WHERE id IN (SELECT id FROM messages"
+                " WHERE time < ?1 OR id <= (SELECT max(id) FROM messages) - ?2 ORDER BY id LIMIT ?3)",
+                (before, keep, PRUNE_ROWS),
+            ).rowcount
+
+        return await self._database.write(work)
+
+
+def insert(db: sqlite3.Connection, messages: Iterable[tuple[int | None, Message]]) -> None:
+    """messages: (host id or None for the daemon itself, message)."""
+    db.executemany(
+        "INSERT INTO messages (host_id, time, host, msg) SELECT ?1, ?2, ?3, ?4"
+        " WHERE ?1 IS NULL OR EXISTS (SELECT 1 FROM hosts WHERE id = ?1)",
+        [(host_id, message.time, message.host, message.msg) for host_id, message in messages],
+    )

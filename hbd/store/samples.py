@@ -1,0 +1,179 @@
+"""Samples on disk: fresh reports as they came, older ones folded into one chunk per plugin.
+
+A report is one row of ``samples`` until it is folded: then its samples stand in ``chunks`` and its number in
+``sequences``, moved there in one transaction, so that a resend of it is still known for what it is.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import msgspec
+
+from hbd import history
+from hbd.model import Data, Report, Sample
+from hbd.sequences import merged
+from hbd.store.database import Database
+
+FOLD_ROWS = 2_000  # folded in one transaction: some 50 ms of the writer at the most
+PRUNE_CHUNKS = 2_000
+RUN_KEPT_SECONDS = 14 * 86_400  # twice as long as an agent keeps unsent reports
+
+
+class Range(NamedTuple):
+    """Report numbers of one agent run that are on disk, both ends included."""
+
+    host_id: int
+    run_id: str
+    first: int
+    last: int
+
+
+class _StoredSample(msgspec.Struct):
+    plugin: str
+    time: float
+    data: Data
+
+
+_decode_body = msgspec.json.Decoder(list[_StoredSample]).decode
+_decode_ranges = msgspec.json.Decoder(list[tuple[int, int]]).decode
+
+
+class Samples:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def ranges(self) -> list[Range]:
+        """Which reports are on disk, folded or not. Numbers without a gap between them come as one range."""
+
+        def query(db: sqlite3.Connection) -> list[Range]:
+            found = [
+                Range(host_id, run_id, first, last)
+                for host_id, run_id, ranges in db.execute("SELECT host_id, run_id, ranges FROM sequences")
+                for first, last in _decode_ranges(ranges)
+            ]
+            # Consecutive numbers have the same difference to their position: the islands of the sequence.
+            found += [
+                Range(*row)
+                for row in db.execute(
+                    "SELECT host_id, run_id, min(seq), max(seq) FROM ("
+                    " SELECT host_id, run_id, seq,"
+                    " seq - row_number() OVER (PARTITION BY host_id, run_id ORDER BY seq) AS island FROM samples)"
+                    " GROUP BY host_id, run_id, island"
+                )
+            ]
+            return found
+
+        return await self._database.read_long(query, 120)
+
+    async def last_id(self) -> int:
+        """The number of the newest row; 0 when there is none."""
+        return await self._database.read(
+            lambda db: int(db.execute("SELECT coalesce(max(id), 0) FROM samples").fetchone()[0])
+        )
+
+    async def newest(self, host_id: int, per_plugin: int, last_id: int) -> list[Sample]:
+        """At least the last per_plugin samples of each plugin of a host, as far as they are kept; oldest first.
+
+        last_id: rows that came after this one are left out.
+        """
+
+        def query(db: sqlite3.Connection) -> list[Sample]:
+            found = list(_fresh(db, host_id, last_id))
+            plugins = db.execute("SELECT DISTINCT plugin FROM chunks WHERE host_id = ?", (host_id,)).fetchall()
+            counts: dict[str, int] = defaultdict(int)
+            for sample in found:
+                counts[sample.plugin] += 1
+            for (plugin,) in plugins:
+                chunks = db.execute(
+                    "SELECT data FROM chunks WHERE host_id = ? AND plugin = ? ORDER BY last DESC", (host_id, plugin)
+                )
+                for (data,) in chunks:
+                    if counts[plugin] >= per_plugin:
+                        break
+                    folded = [Sample(plugin, time, values) for time, values in history.decode(data)]
+                    counts[plugin] += len(folded)
+                    found += folded
+            found.sort(key=lambda sample: sample.time)
+            return found
+
+        return await self._database.read_long(query, 30)
+
+    async def fold(self, due: float, before: float) -> int:
+        """Fold the reports of one host that were received before ``before``, provided it has one from before ``due``.
+
+        Two times, so that a host is folded seldom and a good many reports at once. Returns how many were folded;
+        0: no host is due.
+        """
+        return await self._database.write(lambda db: _fold(db, due, before))
+
+    async def prune(self, before: float) -> int:
+        """Forget chunks whose last sample is older than that time, some at once; returns how many went."""
+
+        def work(db: sqlite3.Connection) -> int:
+            gone = db.execute(
+                "DELETE FROM chunks WHERE id IN (SELECT id FROM chunks WHERE last < ? LIMIT ?)", (before, PRUNE_CHUNKS)
+            ).rowcount
+            db.execute("DELETE FROM sequences WHERE updated < ?", (before - RUN_KEPT_SECONDS,))
+            return gone
+
+        return await self._database.write(work)
+
+
+def insert(db: sqlite3.Connection, reports: Iterable[tuple[Report, float]]) -> None:
+    """reports: (report, Unix seconds when it was received)."""
+    db.executemany(
+        "INSERT OR IGNORE INTO samples (host_id, run_id, seq, received_at, shift, body)"
+        " SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE EXISTS (SELECT 1 FROM hosts WHERE id = ?1)",
+        [
+            (report.host_id, report.run_id, report.seq, received, report.shift, report.body)
+            for report, received in reports
+        ],
+    )
+
+
+def _fresh(db: sqlite3.Connection, host_id: int, last_id: int) -> Iterator[Sample]:
+    rows = db.execute("SELECT shift, body FROM samples WHERE host_id = ? AND id <= ?", (host_id, last_id))
+    for shift, body in rows:
+        for sample in _decode_body(body):
+            yield Sample(sample.plugin, sample.time + shift, sample.data)
+
+
+def _fold(db: sqlite3.Connection, due: float, before: float) -> int:
+    oldest = db.execute("SELECT host_id, received_at FROM samples ORDER BY id LIMIT 1").fetchone()
+    if oldest is None or oldest[1] >= due:
+        return 0
+    host_id = oldest[0]
+    rows = db.execute(
+        "SELECT id, run_id, seq, received_at, shift, body FROM samples WHERE host_id = ? AND received_at < ?"
+        " ORDER BY id LIMIT ?",
+        (host_id, before, FOLD_ROWS),
+    ).fetchall()
+    series: dict[str, list[tuple[float, Data]]] = defaultdict(list)
+    runs: dict[str, list[int]] = defaultdict(list)
+    for _, run_id, seq, _, shift, body in rows:
+        runs[run_id].append(seq)
+        for sample in _decode_body(body):
+            series[sample.plugin].append((sample.time + shift, sample.data))
+    for plugin, samples in series.items():
+        samples.sort(key=lambda pair: pair[0])
+        db.execute(
+            "INSERT INTO chunks (host_id, plugin, first, last, count, data) VALUES (?, ?, ?, ?, ?, ?)",
+            (host_id, plugin, samples[0][0], samples[-1][0], len(samples), history.encode(samples)),
+        )
+    newest = max(row[3] for row in rows)
+    for run_id, seqs in runs.items():
+        known = db.execute(
+            "SELECT ranges FROM sequences WHERE host_id = ? AND run_id = ?", (host_id, run_id)
+        ).fetchone()
+        ranges = merged((_decode_ranges(known[0]) if known else []) + [(seq, seq) for seq in seqs])
+        db.execute(
+            "INSERT INTO sequences (host_id, run_id, ranges, updated) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (host_id, run_id) DO UPDATE SET ranges = excluded.ranges, updated = excluded.updated",
+            (host_id, run_id, msgspec.json.encode(ranges).decode(), newest),
+        )
+    db.executemany("DELETE FROM samples WHERE id = ?", [(row[0],) for row in rows])
+    return len(rows)

@@ -1,0 +1,174 @@
+"""Against real SQLite files."""
+
+import asyncio
+import os
+import sqlite3
+import stat
+
+import pytest
+
+from hbd.errors import Conflict, StorageError, StorageFull
+from hbd.stats import Stats
+from hbd.store.database import Database, holder_of, migrate
+from hbd.store.migrations import Migration, migrations
+
+
+@pytest.fixture
+async def database(tmp_path):
+    opened = Database(tmp_path / "state" / "hbd.db", Stats())
+    await opened.open()
+    yield opened
+    await opened.close()
+
+
+def put(value):
+    return lambda db: db.execute("INSERT INTO meta (key, value) VALUES (?, 'x')", (value,))
+
+
+def keys(db):
+    return [row[0] for row in db.execute("SELECT key FROM meta ORDER BY key")]
+
+
+async def test_what_was_written_can_be_read(database):
+    await database.write(put("a"))
+    assert await database.read(keys) == ["a"]
+
+
+async def test_work_that_fails_leaves_nothing(database):
+    def work(db):
+        put("a")(db)
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        await database.write(work)
+    assert await database.read(keys) == []
+
+
+async def test_a_refused_write_is_a_storage_error_and_shows_as_a_problem(database):
+    with pytest.raises(StorageError, match="no such table"):
+        await database.write(lambda db: db.execute("INSERT INTO nowhere VALUES (1)"))
+    assert database.problem is not None
+
+
+async def test_the_problem_ends_with_the_next_write_that_works(database):
+    with pytest.raises(StorageError):
+        await database.write(lambda db: db.execute("INSERT INTO nowhere VALUES (1)"))
+    await database.write(put("a"))
+    assert database.problem is None
+
+
+async def test_a_full_database_is_told_apart(database):
+    def fill(db):
+        pages = db.execute("PRAGMA page_count").fetchone()[0]
+        db.execute(f"PRAGMA max_page_count = {pages}")
+        db.execute("INSERT INTO meta (key, value) VALUES ('big', ?)", ("x" * 100_000,))
+
+    with pytest.raises(StorageFull):
+        await database.write(fill)
+
+
+async def test_readers_cannot_write(database):
+    with pytest.raises(StorageError, match="readonly"):
+        await database.read(put("a"))
+
+
+async def test_a_slow_query_is_cut_off(database):
+    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+    with pytest.raises(StorageError, match="longer than"):
+        await database.read_long(lambda db: db.execute(endless).fetchone(), 0.05)
+
+
+async def test_writes_are_carried_out_in_order(database):
+    await asyncio.gather(*(database.write(put(f"{number:03}")) for number in range(50)))
+    rows = await database.read(lambda db: [row[0] for row in db.execute("SELECT key FROM meta ORDER BY rowid")])
+    assert rows == [f"{number:03}" for number in range(50)]
+
+
+async def test_a_second_daemon_is_turned_away_and_told_who_was_first(database):
+    with pytest.raises(Conflict, match=rf"in use by another hbd \(process {os.getpid()}\)"):
+        await Database(database.path, Stats()).open()
+
+
+async def test_the_holder_of_an_open_database_is_this_process(database):
+    assert holder_of(database.path) == os.getpid()
+
+
+async def test_a_closed_database_has_no_holder(tmp_path):
+    database = Database(tmp_path / "hbd.db", Stats())
+    await database.open()
+    await database.close()
+    assert holder_of(database.path) is None
+
+
+async def test_files_are_for_the_owner_only_whatever_the_umask(tmp_path):
+    before = os.umask(0)
+    try:
+        database = Database(tmp_path / "new" / "hbd.db", Stats())
+        await database.open()
+        await database.write(put("a"))
+        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "new").iterdir()}
+        folder = stat.S_IMODE((tmp_path / "new").stat().st_mode)
+        await database.close()
+    finally:
+        os.umask(before)
+    assert folder == 0o700
+    assert set(modes) >= {"hbd.db", "hbd.db-wal", "hbd.db-shm", "hbd.db.lock"}
+    assert set(modes.values()) == {0o600}
+
+
+async def test_commits_are_synced_to_disk(database):
+    assert await database.write(lambda db: None) is None
+    assert database._connection.execute("PRAGMA synchronous").fetchone() == (2,)
+
+
+# ------------------------------------------------------------------------------------------------------- migrations
+
+FIRST = Migration(1, "first", "CREATE TABLE a (x);\nINSERT INTO a VALUES (1);")
+SECOND = Migration(2, "second", "ALTER TABLE a ADD COLUMN y;\nUPDATE a SET y = 2;")
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "hbd.db"
+    connection = sqlite3.connect(path, isolation_level=None)
+    yield path, connection
+    connection.close()
+
+
+def test_steps_are_applied_once(file):
+    path, connection = file
+    migrate(connection, path, [FIRST])
+    migrate(connection, path, [FIRST])
+    assert connection.execute("SELECT x FROM a").fetchall() == [(1,)]
+
+
+def test_an_upgrade_keeps_a_copy_of_the_old_database(file):
+    path, connection = file
+    migrate(connection, path, [FIRST])
+    migrate(connection, path, [FIRST, SECOND])
+    assert connection.execute("SELECT x, y FROM a").fetchall() == [(1, 2)]
+    copy = sqlite3.connect(path.with_name("hbd.db.schema-1"))
+    assert copy.execute("SELECT * FROM a").fetchall() == [(1,)]
+    copy.close()
+
+
+def test_a_step_that_fails_undoes_all_of_the_upgrade(file):
+    path, connection = file
+    migrate(connection, path, [FIRST])
+    broken = Migration(3, "broken", "CREATE TABLE b (x);\nINSERT INTO nowhere VALUES (1);")
+    with pytest.raises(sqlite3.OperationalError):
+        migrate(connection, path, [FIRST, SECOND, broken])
+    assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+    assert connection.execute("SELECT * FROM a").fetchall() == [(1,)]
+
+
+def test_a_newer_database_is_refused(file):
+    path, connection = file
+    connection.execute("PRAGMA user_version = 99")
+    with pytest.raises(StorageError, match=r"newer hbd \(schema 99, this one knows 1\)"):
+        migrate(connection, path, [FIRST])
+
+
+def test_shipped_steps_split_into_whole_statements():
+    for step in migrations():
+        assert all(sqlite3.complete_statement(statement) for statement in step.statements())

@@ -1,0 +1,132 @@
+"""Samples on disk, against a real SQLite file."""
+
+import msgspec
+import pytest
+
+from hbd.model import Report, Sample
+from hbd.stats import Stats
+from hbd.store import Store, Turn
+
+
+@pytest.fixture
+async def store(tmp_path):
+    opened = Store(tmp_path / "hbd.db", Stats())
+    await opened.open()
+    await opened.hosts.enrol("web-1", "agent_1", "", [], None, 0.0)
+    await opened.hosts.enrol("web-2", "agent_2", "", [], None, 0.0)
+    yield opened
+    await opened.close()
+
+
+def report(seq, time=None, host_id=1, run_id="a" * 16, plugin="cpu_monitor", shift=0.0):
+    time = 1000.0 + seq * 10 if time is None else time
+    data = {"cpu_percent": float(seq)}
+    body = msgspec.json.encode([{"plugin": plugin, "time": time - shift, "data": data}])
+    return Report(host_id, run_id, seq, (Sample(plugin, time, data),), body, shift)
+
+
+async def record(store, *reports):
+    await store.record(Turn(reports=[(each, each.samples[0].time) for each in reports]))
+
+
+async def times(store, host_id=1, per_plugin=1000):
+    return [sample.time for sample in await store.samples.newest(host_id, per_plugin, 1 << 40)]
+
+
+async def test_samples_come_back_as_they_went_in(store):
+    await record(store, report(1))
+    assert await store.samples.newest(1, 10, 1 << 40) == [Sample("cpu_monitor", 1010.0, {"cpu_percent": 1.0})]
+
+
+async def test_a_clock_that_was_corrected_stays_corrected(store):
+    await record(store, report(1, time=5000.0, shift=100.0))
+    assert await times(store) == [5000.0]
+
+
+async def test_a_report_stored_twice_is_there_once(store):
+    await record(store, report(1))
+    await record(store, report(1))
+    assert await times(store) == [1010.0]
+
+
+async def test_a_report_of_a_deleted_host_is_passed_over(store):
+    await record(store, report(1, host_id=99), report(1))
+    assert await times(store) == [1010.0]
+
+
+async def test_rows_after_the_given_one_are_left_out(store):
+    await record(store, report(1))
+    last = await store.samples.last_id()
+    await record(store, report(2))
+    assert [sample.time for sample in await store.samples.newest(1, 10, last)] == [1010.0]
+
+
+async def test_folding_changes_nothing_that_is_read(store):
+    await record(store, *(report(seq) for seq in range(1, 51)))
+    before = await store.samples.newest(1, 1000, 1 << 40)
+    assert await store.samples.fold(due=1100.0, before=1300.0) == 29
+    assert await store.samples.newest(1, 1000, 1 << 40) == before
+
+
+async def test_nothing_is_folded_before_it_is_due(store):
+    await record(store, *(report(seq) for seq in range(1, 51)))
+    assert await store.samples.fold(due=1010.0, before=1300.0) == 0
+
+
+async def test_one_host_is_folded_at_a_time_and_then_the_next(store):
+    await record(store, report(1, host_id=1), report(1, host_id=2))
+    assert await store.samples.fold(2000.0, 2000.0) == 1
+    assert await store.samples.fold(2000.0, 2000.0) == 1
+    assert await store.samples.fold(2000.0, 2000.0) == 0
+
+
+async def test_the_numbers_of_folded_reports_are_still_known(store):
+    await record(store, *(report(seq) for seq in (1, 2, 3, 7, 8)))
+    before = sorted(await store.samples.ranges())
+    await store.samples.fold(2000.0, 2000.0)
+    assert sorted(await store.samples.ranges()) == before
+    assert [(known.first, known.last) for known in before] == [(1, 3), (7, 8)]
+
+
+async def test_ranges_of_a_later_fold_join_those_of_an_earlier_one(store):
+    await record(store, report(1), report(2))
+    await store.samples.fold(2000.0, 2000.0)
+    await record(store, report(3), report(4))
+    await store.samples.fold(2000.0, 2000.0)
+    assert [(known.first, known.last) for known in await store.samples.ranges()] == [(1, 4)]
+
+
+async def test_only_as_many_chunks_are_read_as_are_needed(store):
+    for start in range(0, 100, 10):
+        await record(store, *(report(seq) for seq in range(start + 1, start + 11)))
+        await store.samples.fold(9e9, 9e9)
+    newest = await times(store, per_plugin=15)
+    assert newest == [1000.0 + seq * 10 for seq in range(81, 101)]
+
+
+async def test_a_rare_plugin_is_found_behind_many_samples_of_another(store):
+    await record(store, report(1, plugin="os_info"), *(report(seq) for seq in range(2, 200)))
+    await store.samples.fold(9e9, 9e9)
+    plugins = {sample.plugin for sample in await store.samples.newest(1, 5, 1 << 40)}
+    assert plugins == {"os_info", "cpu_monitor"}
+
+
+async def test_old_chunks_are_pruned_and_young_ones_stay(store):
+    await record(store, report(1))
+    await store.samples.fold(9e9, 9e9)
+    await record(store, report(50))
+    await store.samples.fold(9e9, 9e9)
+    assert await store.samples.prune(before=1400.0) == 1
+    assert await times(store) == [1500.0]
+
+
+async def test_a_deleted_host_leaves_no_samples(store):
+    await record(store, report(1), report(2))
+    await store.samples.fold(1015.0, 1015.0)
+    await store.hosts.delete(1)
+    left = await store.database.read(
+        lambda db: [
+            db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("samples", "chunks", "sequences")
+        ]
+    )
+    assert left == [0, 0, 0]
