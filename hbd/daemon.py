@@ -9,6 +9,7 @@ import logging
 import socket
 import time
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -209,9 +210,8 @@ class Daemon:
         loop = asyncio.get_running_loop()
         for sock in beats:
             family = Family.IPV6 if sock.family == socket.AF_INET6 else Family.IPV4
-            transport, _ = await loop.create_datagram_endpoint(
-                lambda family=family: HeartbeatProtocol(self.heartbeats, family), sock=sock
-            )
+            protocol = partial(HeartbeatProtocol, self.heartbeats, family)
+            transport, _ = await loop.create_datagram_endpoint(protocol, sock=sock)
             self._datagrams.append(transport)
         await self._serve(make_app(self.parts), http)
         await self._serve(make_feed_app(self.parts), feed)

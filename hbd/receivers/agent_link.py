@@ -34,6 +34,7 @@ CLOCK_TOLERANCE_SECONDS = 30.0  # an agent's clock that is further off is correc
 OLDEST_SAMPLE_SECONDS = 30 * 86_400.0  # agents keep unsent reports for a week; what claims to be older is not
 BUSY_RETRY_SECONDS = 5.0
 REFUSED_RETRY_SECONDS = 60.0
+MAX_DIGITS = 300
 MANY_METRICS_BYTES = 8_192  # a shorter body cannot hold enough metrics to be worth counting them
 
 RunId = Annotated[str, Meta(pattern=r"\A[0-9a-f]{16}\Z")]
@@ -448,7 +449,7 @@ def _sift(body: bytes, seq: int, limit: int) -> tuple[list[WireSample], list[wir
     rejected: list[wire.Rejected] = []
     metrics = 0
     try:
-        parts = json.loads(body)
+        parts = _loose(body)
     except (ValueError, RecursionError) as error:
         return [], [wire.Rejected(seq=seq, plugin="", reason=f"samples: {error}")]
     if not isinstance(parts, list):
@@ -457,16 +458,22 @@ def _sift(body: bytes, seq: int, limit: int) -> tuple[list[WireSample], list[wir
         name = part.get("plugin") if isinstance(part, dict) else None
         try:
             sample = msgspec.convert(_strict(part), WireSample)
-            metrics += _count(sample.data)
-            if metrics > limit:
+            size = _count(sample.data)
+            if metrics + size > limit:
                 raise ValueError(f"more than {limit} metrics in one report")
             if len(taken) >= wire.MAX_SAMPLES_PER_REPORT:
                 raise ValueError(f"more than {wire.MAX_SAMPLES_PER_REPORT} samples in one report")
         except (ValueError, RecursionError) as error:
             rejected.append(wire.Rejected(seq=seq, plugin=str(name)[:64], reason=str(error)[:500]))
         else:
+            metrics += size
             taken.append(sample)
     return taken, rejected
+
+
+def _loose(text: str | bytes) -> Any:
+    """JSON with the words that Python's reader knows beyond it; a number of absurd length is none (NaN)."""
+    return json.loads(text, parse_int=lambda digits: int(digits) if len(digits) <= MAX_DIGITS else math.nan)
 
 
 def _strict(value: Any) -> Any:
@@ -477,7 +484,7 @@ def _strict(value: Any) -> Any:
 def _salvage(text: str) -> Report | None:
     """The report in a frame that is no strict JSON (NaN in one value, say), None when it is none at all."""
     try:
-        frame = json.loads(text)
+        frame = _loose(text)
         if not isinstance(frame, dict) or frame.get("type") != "report":
             return None
         samples = json.dumps(frame.pop("samples", None)).encode()

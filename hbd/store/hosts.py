@@ -66,8 +66,8 @@ class HostTables:
         def query(db: sqlite3.Connection) -> list[HostRow]:
             rows = db.execute("SELECT id, name, agent_id, created, label, tags, os, agent_version, state FROM hosts")
             return [
-                HostRow(*row[:5], tags=_tags(row[5]), os=row[6], agent_version=row[7], state=State(row[8]))
-                for row in rows
+                HostRow(host_id, name, agent_id, created, label, _tags(tags), os, version, State(state))
+                for host_id, name, agent_id, created, label, tags, os, version, state in rows
             ]
 
         return await self._database.read_long(query, 60)

@@ -1,0 +1,323 @@
+"""The agent link of a whole daemon, spoken to frame by frame."""
+
+import json
+import time
+
+import aiohttp
+import pytest
+
+from hbc import wire
+from hbd.config import Config
+from hbd.config.structs import Agents, HostConfig, Limits
+from hbd.daemon import Daemon
+from hbd.errors import StorageError
+
+RUN = "0123456789abcdef"
+
+
+@pytest.fixture
+def settings():
+    """What a test's daemon is told beside its ports and its database."""
+    return {}
+
+
+@pytest.fixture
+async def daemon(tmp_path, settings):
+    config = Config(hbd_port=0, hb_port=0, ws_port=0, database=tmp_path / "hbd.db", **settings)
+    running = Daemon(config)
+    await running.start()
+    yield running
+    await running.stop()
+
+
+class Agent:
+    def __init__(self, socket):
+        self.socket = socket
+
+    async def send(self, frame):
+        await self.socket.send_str(frame if isinstance(frame, str) else json.dumps(frame))
+
+    async def hear(self):
+        return json.loads(await self.socket.receive_str(timeout=10))
+
+    async def hello(self, **changes):
+        frame = {
+            "type": "hello",
+            "protocol": wire.PROTOCOL,
+            "version": "0.1.0",
+            "name": "web-1",
+            "boot_id": "boot",
+            "run_id": RUN,
+            "time": time.time(),
+            "interval": 10.0,
+            "event": "started",
+            "capabilities": [],
+            "tags": [],
+        }
+        await self.send(frame | changes)
+        return await self.hear()
+
+    async def report(self, seq=1, samples=None, **changes):
+        sample = {"plugin": "cpu_monitor", "time": time.time(), "data": {"cpu_percent": 1.5}}
+        frame = {"type": "report", "run_id": RUN, "seq": seq, "time": time.time()}
+        await self.send(frame | {"samples": [sample] if samples is None else samples} | changes)
+        return await self.hear()
+
+
+@pytest.fixture
+async def connect(daemon):
+    async with aiohttp.ClientSession() as session:
+
+        async def open_link():
+            return Agent(await session.ws_connect(daemon.urls[0].rstrip("/") + wire.LINK_PATH))
+
+        yield open_link
+
+
+@pytest.fixture
+async def agent(connect):
+    return await connect()
+
+
+@pytest.fixture
+async def welcome(agent):
+    return await agent.hello()
+
+
+def newest(daemon, plugin="cpu_monitor", host="web-1"):
+    return daemon.rings.latest(daemon.hosts.require(host).id, plugin)
+
+
+# -------------------------------------------------------------------------------------------------------------- hello
+
+
+async def test_an_unknown_agent_is_enrolled_and_given_a_key(welcome, daemon):
+    assert welcome["type"] == "welcome"
+    assert daemon.enrolment.host_of(welcome["key"], time.time()).name == "web-1"
+
+
+async def test_the_welcome_tells_where_heartbeats_go(welcome, daemon):
+    assert welcome["heartbeat_port"] == daemon.links.heartbeat_port > 0
+
+
+async def test_a_key_is_given_only_once(welcome, connect):
+    again = await (await connect()).hello(key=welcome["key"])
+    assert again["type"] == "welcome"
+    assert "key" not in again
+
+
+async def test_the_key_alone_decides_which_host_it_is(welcome, connect):
+    again = await (await connect()).hello(key=welcome["key"], name="somebody-else")
+    assert again["host"] == "web-1"
+
+
+async def test_a_name_that_has_a_key_cannot_be_taken_without_it(welcome, connect):
+    refused = await (await connect()).hello()
+    assert (refused["type"], refused["code"]) == ("refused", "key")
+
+
+async def test_a_wrong_key_is_refused(agent):
+    refused = await agent.hello(key="f" * 64)
+    assert (refused["type"], refused["code"]) == ("refused", "key")
+
+
+@pytest.mark.parametrize("name", ["", "a b", "x" * 254, "<b>", "web\n1", "../etc"])
+async def test_what_cannot_name_a_host_is_refused_and_not_stored(agent, daemon, name):
+    refused = await agent.hello(name=name)
+    assert (refused["type"], refused["code"]) == ("refused", "name")
+    assert len(daemon.hosts) == 0
+
+
+async def test_another_protocol_is_refused_with_the_reason(agent):
+    refused = await agent.hello(protocol=99)
+    assert (refused["code"], "protocol 1" in refused["reason"]) == ("protocol", True)
+
+
+@pytest.mark.parametrize("frame", ["nonsense", "[]", '{"type": "bye"}', '{"type": "hello"}', "null"])
+async def test_what_is_no_hello_is_refused(agent, frame):
+    await agent.send(frame)
+    assert (await agent.hear())["code"] == "protocol"
+
+
+@pytest.mark.parametrize("settings", [{"agents": Agents(enrollment="key")}, {"agents": Agents(enrollment="closed")}])
+async def test_without_open_enrolment_a_key_is_needed(agent):
+    assert (await agent.hello())["code"] == "enrollment"
+
+
+@pytest.mark.parametrize("settings", [{"drophosts": ("web-*",)}])
+async def test_a_host_in_drophosts_is_refused(agent, daemon):
+    assert (await agent.hello())["code"] == "disabled"
+    assert len(daemon.hosts) == 0
+
+
+@pytest.mark.parametrize("settings", [{"hosts": {"web-1": HostConfig(enabled=False)}}])
+async def test_a_host_that_is_switched_off_is_refused(agent):
+    assert (await agent.hello())["code"] == "disabled"
+
+
+@pytest.mark.parametrize("settings", [{"limits": Limits(max_hosts=1)}])
+async def test_there_are_no_more_hosts_than_the_limit(welcome, connect, daemon):
+    refused = await (await connect()).hello(name="web-2")
+    assert (refused["code"], len(daemon.hosts)) == ("enrollment", 1)
+
+
+@pytest.mark.parametrize("settings", [{"limits": Limits(max_links=1)}])
+async def test_there_are_no_more_links_than_the_limit(welcome, connect):
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        await connect()
+    assert refused.value.status == 503
+
+
+@pytest.mark.parametrize("settings", [{"limits": Limits(max_links_per_address=1)}])
+async def test_one_address_has_no_more_links_than_its_limit(welcome, connect):
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        await connect()
+    assert refused.value.status == 503
+
+
+@pytest.mark.parametrize("settings", [{"hosts": {"web-1": HostConfig(interval=3.0)}}])
+async def test_the_config_says_how_often_a_host_reports(welcome):
+    assert welcome["interval"] == 3.0
+
+
+async def test_the_newest_link_of_a_host_takes_over(agent, welcome, connect, daemon):
+    await (await connect()).hello(key=welcome["key"])
+    assert (await agent.socket.receive(timeout=10)).type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
+    assert len(daemon.links) == 1
+
+
+async def test_two_machines_with_one_key_are_noticed(welcome, connect, daemon):
+    await (await connect()).hello(key=welcome["key"], boot_id="another")
+    last = await connect()
+    await last.hello(key=welcome["key"], boot_id="boot")
+    await last.report()
+    messages = [message.msg for message in await daemon.store.messages.recent(50)]
+    assert sum("two machines" in message for message in messages) == 1
+
+
+# ------------------------------------------------------------------------------------------------------------ reports
+
+
+async def test_a_report_is_acknowledged_and_there(agent, welcome, daemon):
+    assert await agent.report(seq=7) == {"type": "ack", "run_id": RUN, "seqs": [7]}
+    assert newest(daemon).data == {"cpu_percent": 1.5}
+
+
+async def test_a_report_of_an_earlier_run_is_acknowledged_under_that_run(agent, welcome):
+    assert (await agent.report(run_id="f" * 16))["run_id"] == "f" * 16
+
+
+async def test_a_resend_is_acknowledged_and_counted_once(agent, welcome, daemon):
+    await agent.report()
+    assert (await agent.report())["seqs"] == [1]
+    assert daemon.rings.count(daemon.hosts.require("web-1").id, "cpu_monitor") == 1
+
+
+HOSTILE = [
+    '{"x": NaN}',
+    '{"x": Infinity}',
+    '{"x": -Infinity}',
+    '{"x": 1e999}',
+    '{"x": {"a": {"b": {"c": {"d": 1}}}}}',
+    '{"x": "' + "y" * 5000 + '"}',
+    '{"": 1}',
+    '{"' + "k" * 300 + '": 1}',
+    '{"x": "\\ud800"}',
+    "[]",
+    '"text"',
+    "null",
+    '{"x": ' + "9" * 5000 + "}",
+    "{" + ",".join(f'"k{number}": 1' for number in range(3000)) + "}",
+]
+
+
+@pytest.mark.parametrize("data", HOSTILE, ids=lambda data: data[:24])
+async def test_a_sample_that_cannot_be_is_rejected_and_the_others_are_taken(agent, welcome, daemon, data):
+    good = '{"plugin": "memory_monitor", "time": 1795000000.5, "data": {"percent": 5}}'
+    bad = f'{{"plugin": "bad", "time": 1795000000.5, "data": {data}}}'
+    head = f'"type": "report", "run_id": "{RUN}", "seq": 1, "time": {time.time()}'
+    await agent.send(f'{{{head}, "samples": [{bad}, {good}]}}')
+    answer = await agent.hear()
+    assert answer["seqs"] == [1]
+    assert [rejected["plugin"] for rejected in answer["rejected"]] == ["bad"]
+    assert newest(daemon, "memory_monitor").data == {"percent": 5}
+    assert newest(daemon, "bad") is None
+
+
+@pytest.mark.parametrize("plugin", ["", "a b", "x" * 65, "a/b", "a\n"])
+async def test_a_sample_of_a_plugin_without_a_proper_name_is_rejected(agent, welcome, plugin):
+    answer = await agent.report(samples=[{"plugin": plugin, "time": 1.0, "data": {}}])
+    assert len(answer["rejected"]) == 1
+
+
+async def test_a_rejection_names_the_reason(agent, welcome):
+    answer = await agent.report(samples=[{"plugin": "bad", "time": "noon", "data": {}}])
+    assert "time" in answer["rejected"][0]["reason"]
+
+
+async def test_frames_of_no_known_type_are_ignored(agent, welcome):
+    await agent.send('{"type": "from the future", "x": 1}')
+    await agent.send("nonsense")
+    await agent.send('{"type": "report", "run_id": "short", "seq": 1}')
+    assert (await agent.report(seq=2))["seqs"] == [2]
+
+
+async def test_unknown_fields_are_ignored(agent, welcome):
+    assert (await agent.report(extra={"a": 1}))["seqs"] == [1]
+
+
+@pytest.mark.parametrize("off", [-400_000_000, -86_400, 86_400, 400_000_000])
+async def test_a_clock_that_is_off_is_corrected(agent, welcome, daemon, off):
+    wrong = time.time() + off
+    await agent.report(time=wrong, samples=[{"plugin": "cpu_monitor", "time": wrong - 5, "data": {"x": 1}}])
+    assert abs(newest(daemon).time - (time.time() - 5)) < 5
+    assert abs(daemon.hosts.require("web-1").clock_offset + off) < 5
+
+
+@pytest.mark.parametrize("when", [0, -1, 2.0**33, 10.0**18])
+async def test_a_sample_from_no_sane_time_is_as_old_as_its_report(agent, welcome, daemon, when):
+    await agent.report(samples=[{"plugin": "cpu_monitor", "time": when, "data": {"x": 1}}])
+    assert abs(newest(daemon).time - time.time()) < 5
+
+
+async def test_corrected_times_are_the_same_after_a_restart(agent, welcome, daemon):
+    wrong = time.time() - 86_400
+    await agent.report(time=wrong, samples=[{"plugin": "cpu_monitor", "time": wrong - 5, "data": {"x": 1}}])
+    host = daemon.hosts.require("web-1")
+    assert await daemon.store.samples.newest(host.id, 10, 1 << 40) == daemon.rings.newest(host.id, "cpu_monitor", 10)
+
+
+async def test_reports_that_cannot_be_stored_are_to_be_kept_by_the_agent(agent, welcome, daemon, monkeypatch):
+    async def refuse(turn):
+        raise StorageError("disk is full")
+
+    monkeypatch.setattr(daemon.store, "record", refuse)
+    answer = await agent.report(seq=3)
+    monkeypatch.undo()
+    assert (answer["type"], answer["seqs"], answer["reason"]) == ("busy", [3], "disk is full")
+    assert (await agent.report(seq=3))["type"] == "ack"
+
+
+async def test_a_goodbye_is_told_in_the_journal(agent, welcome, daemon):
+    await agent.send({"type": "bye", "reason": "shutdown"})
+    await agent.report()
+    assert "host is being shut down" in [message.msg for message in await daemon.store.messages.recent(10)]
+
+
+async def test_a_frame_that_is_too_large_ends_the_link(agent, welcome):
+    await agent.send("x" * (wire.MAX_FRAME_BYTES + 10))
+    closed = await agent.socket.receive(timeout=10)
+    assert closed.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
+    assert agent.socket.close_code == 1009
+
+
+async def test_a_revoked_key_ends_the_link(agent, welcome, daemon):
+    await daemon.control._commands["agent revoke"](name="web-1")
+    closed = await agent.socket.receive(timeout=10)
+    assert closed.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
+
+
+async def test_the_old_key_works_on_for_a_while_after_a_rotation(welcome, daemon, connect):
+    fresh = await daemon.control._commands["agent rotate"](name="web-1")
+    for key in (welcome["key"], fresh):
+        assert (await (await connect()).hello(key=key))["type"] == "welcome"
