@@ -13,7 +13,9 @@ from hbd.wheel import Timer
 STRIP_MINUTES = 30
 NEVER = Moment(0.0, -inf)
 
-_LETTERS = {State.UNKNOWN: "-", State.UP: "u", State.OVERDUE: "o", State.DOWN: "d"}
+# Reading a member of an enumeration is slow where it is done for every connection.
+_UP, _OVERDUE, _DOWN, _UNKNOWN = State.UP, State.OVERDUE, State.DOWN, State.UNKNOWN
+_LETTERS = {_UNKNOWN: "-", _UP: "u", _OVERDUE: "o", _DOWN: "d"}
 _SEVERITY = "-uod"
 
 
@@ -47,7 +49,7 @@ class HostRecord:
         """seconds between signs of life while neither the config nor the agent says"""
         self.configured = configured
         self.connections: dict[Family | None, ConnectionRecord] = {}
-        self.state = State.UNKNOWN
+        self.state = _UNKNOWN
         self.since: float | None = None
         self.reason = "never heard"
         self.heard = False
@@ -60,11 +62,12 @@ class HostRecord:
 
     def best_state(self) -> State:
         """UP if any connection is, else OVERDUE if any is, else DOWN; UNKNOWN while nothing is heard or given up."""
-        states = {connection.state for connection in self.connections.values()}
-        for state in (State.UP, State.OVERDUE):
-            if state in states:
-                return state
-        return State.DOWN if self.heard or State.UNKNOWN not in states else State.UNKNOWN
+        states = [connection.state for connection in self.connections.values()]
+        if _UP in states:
+            return _UP
+        if _OVERDUE in states:
+            return _OVERDUE
+        return _DOWN if self.heard or _UNKNOWN not in states else _UNKNOWN
 
     def unroll_strip(self, mono: float, blind: Iterable[Blindness]) -> None:
         """Bring the strip up to this minute: since it was last written the host was in the state it is in now.
@@ -102,6 +105,7 @@ class ConnectionRecord(Timer):
         "interval",
         "last_seen_before",
         "lost",
+        "patience",
         "report",
         "report_interval",
         "report_said",
@@ -118,7 +122,7 @@ class ConnectionRecord(Timer):
         self.host = host
         self.family = family
         self.address = ""
-        self.state = State.UNKNOWN
+        self.state = _UNKNOWN
         self.since = now.wall
         self.counted_from = now.mono
         """silence before this is not held against it"""
@@ -132,6 +136,8 @@ class ConnectionRecord(Timer):
         self.settled = inf
         """the interval its timer was set with, while it is UP and there is nothing to be told of it, else inf: a sign
         of life whose own interval is not shorter changes nothing but its time"""
+        self.patience = 0.0
+        """seconds of silence that are no delay at that interval"""
         self.run_id = ""
         self.seq = 0
         self.rtt: float | None = None

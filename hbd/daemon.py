@@ -260,7 +260,7 @@ class Daemon:
         self.config = self.parts.config = self.links.config = self.upkeep.config = fresh
         logs.configure(fresh.log.level, fresh.log.format)
         if old.drophosts != fresh.drophosts or old.hosts != fresh.hosts or old.watchhosts != fresh.watchhosts:
-            for host in [host for host in self.hosts if configuration.dropped(fresh, host.name)]:
+            for host in [host for host in self.hosts if fresh.is_dropped(host.name)]:
                 await self.links.drop(host, "this host is in drophosts now")
                 self.enrolment.forget(host)
                 self.heartbeats.forget(host.id)
@@ -274,6 +274,7 @@ class Daemon:
         intervals = {host.id: host.interval for host in self.hosts}
         self.presence.configure(grace=fresh.grace, intervals=intervals, now=now)
         self.rings.resize(fresh.samples_per_plugin)
+        self.feed.max_subscribers = fresh.limits.max_subscribers
         self._reload = schemas.Reload(at=now.wall, ok=True, problems=[], restart_needed=restart)
         changed = configuration.changes(old, fresh)
         told = "config reloaded: " + (", ".join(changed) if changed else "nothing changed")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from hbc.wire import key_hash, key_id, new_key
-from hbd.config import Config, dropped
+from hbd.config import Config
 from hbd.errors import Conflict, InvalidInput
 from hbd.hosts import Host, Hosts
 from hbd.model import is_host_name
@@ -43,7 +43,7 @@ class Enrolment:
         May be called again: hosts that are known stay as they are.
         """
         for row in await self._store.hosts.all():
-            if self._hosts.by_id(row.id) is None and not dropped(config, row.name):
+            if self._hosts.by_id(row.id) is None and not config.is_dropped(row.name):
                 host = Host(row.id, row.name, row.agent_id, row.created)
                 host.label, host.agent_tags, host.os, host.agent_version = (
                     row.label,
@@ -57,7 +57,7 @@ class Enrolment:
             if key.hash not in self._by_hash:
                 self._adopt(key)
         for name in (*config.hosts, *(config.watchhosts or ())):
-            if self._hosts.get(name) is None and not dropped(config, name):
+            if self._hosts.get(name) is None and not config.is_dropped(name):
                 await self._create(name, "", [], None)
 
     def forget(self, host: Host) -> None:

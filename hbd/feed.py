@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 TICK_SECONDS = 0.2
 CATCH_UP_SECONDS = 0.02  # how often those who are behind are looked at
 STALL_SECONDS = 10.0
-MAX_BUFFERED_BYTES = 128 * 1024  # handed to one connection before it has taken what it was handed before
+MAX_BUFFERED_BYTES = 32 * 1024  # handed to one connection before it has taken what it was handed before
 MAX_PENDING = 20_000  # changes that wait for one subscriber
 MAX_PENDING_MESSAGES = 200
 MAX_MESSAGES_PER_TICK = 500
@@ -143,10 +143,10 @@ class Feed:
         self._somebody = asyncio.Event()
         self._shut = False
         stats.describe("feed_messages_total", "Words handed to subscribers of the live feed.")
-        stats.describe("feed_coalesced_total", "Words that a slow subscriber did not get because newer ones came.")
+        stats.describe("feed_coalesced_total", "Words that were not sent because newer ones came.")
         stats.describe("feed_slow_total", "Subscribers that were sent away because they could not follow.")
         stats.describe("feed_snapshots_total", "Snapshots built; shared by all who come with the same view.")
-        stats.describe("feed_errors_total", "Rounds of the live feed that failed.")
+        stats.describe("feed_errors_total", "Changes that could not be sent, and rounds that failed.")
         stats.gauge("feed_subscribers", "Open connections to the live feed.", lambda: len(self._everybody))
         stats.gauge("feed_behind", "Subscribers that have not taken what they were sent.", lambda: len(self._behind))
 
@@ -172,6 +172,8 @@ class Feed:
 
     def message(self, message: Message) -> None:
         if self._everybody:
+            if len(self._messages) == MAX_MESSAGES_PER_TICK:
+                self._stats.count("feed_coalesced_total")
             self._messages.append(message)
 
     # ------------------------------------------------------------------------------------------------ who listens
@@ -258,12 +260,8 @@ class Feed:
                 else:
                     self._put_by(subscription, news, now)
             self._stats.count("feed_messages_total", delivered)
-        for subscription in self._everybody:
-            if subscription.wanted is not None:
-                wanted, subscription.wanted = subscription.wanted, None
-                self._silence(subscription)
-                if not subscription.closed:
-                    self._enter(subscription, wanted, now)
+        for subscription in [waiting for waiting in self._everybody if waiting.wanted]:
+            self._change_view(subscription, now)
         self.catch_up(now)
 
     def catch_up(self, now: float) -> None:
@@ -287,7 +285,12 @@ class Feed:
         for change in changes:
             if not view.takes(change.key[0]) or not self._sees(view, change.host):
                 continue
-            words = change.words(self._frames)
+            try:
+                words = change.words(self._frames)
+            except Exception:  # one value that cannot be said takes nothing else with it
+                self._stats.count("feed_errors_total")
+                log.exception("A change cannot be put into words")
+                continue
             if isinstance(change.value, Message):
                 news.messages.append(words)
             else:
@@ -309,6 +312,13 @@ class Feed:
         self._groups.setdefault(view, set()).add(subscription)
         subscription.backlog.extend(self._snapshot(view))
         self._start(subscription, now)
+
+    def _change_view(self, subscription: Subscription, now: float) -> None:
+        # Whoever has not taken what it was sent waits, so that asking again and again holds nothing up but itself.
+        if subscription.wanted is not None and not subscription.closed and not subscription.channel.buffered():
+            self._silence(subscription)
+            self._enter(subscription, subscription.wanted, now)
+            subscription.wanted = None
 
     def _snapshot(self, view: View) -> list[bytes]:
         """All hosts of a view. It is kept until the tick that finds a change, which then follows it."""

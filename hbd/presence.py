@@ -288,6 +288,13 @@ class Presence:
         self._awake = now
         transitions: list[Transition] = []
         for connection in self._wheel.due(now.mono):
+            if connection.settled < inf:
+                # Nearly always it was heard again. The interval may have grown since, not shrunk: so this is no later.
+                beat_at, report_at = connection.heartbeat.mono, connection.report.mono
+                overdue_at = (beat_at if beat_at > report_at else report_at) + connection.patience
+                if now.mono < overdue_at:
+                    self._wheel.arm(connection, overdue_at)
+                    continue
             overdue_at, down_at = self._deadlines(connection)
             if now.mono >= down_at:
                 self._enter(connection, _DOWN, self._why(connection, now), now, transitions)
@@ -345,8 +352,9 @@ class Presence:
             awaited = max(awaited, max(report_at, counted_from) + self._on_time(report_interval))
         connection.interval = interval
         connection.settled = interval if connection.state is _UP and host.farewell is None else inf
+        connection.patience = self._on_time(interval)
         silent_from = max(last, counted_from)
-        return silent_from + self._on_time(interval), max(silent_from + interval * grace, awaited)
+        return silent_from + connection.patience, max(silent_from + interval * grace, awaited)
 
     def _on_time(self, interval: float) -> float:
         """Seconds of silence that are no delay yet: the interval and a little, since clocks and networks are late.

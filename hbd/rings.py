@@ -55,23 +55,18 @@ class Rings:
         rings = self._hosts.get(host_id, {})
         ring = rings.get(sample.plugin)
         try:
-            if ring is None and len(rings) >= MAX_PLUGINS:
-                raise ValueError("too many plugins")
-            shape, values = flatten(sample.data)
-            if len(values) > MAX_VALUES:
-                raise ValueError("too many values")
-            if not isfinite(sample.time):
-                raise ValueError("no time")
             if ring is None:
-                _check_depth(sample.data)
-                ring = _Ring(sample, shape)
+                if len(rings) >= MAX_PLUGINS:
+                    raise ValueError("too many plugins")
+                ring = _Ring(sample)
+                self._hosts.setdefault(host_id, rings)[sample.plugin] = ring
+                self._total += 1
+                return True
             before = ring.count
-            kept = ring.add(sample, shape, values, self._per_plugin)
+            kept = ring.add(sample, self._per_plugin)
         except (ValueError, TypeError, RecursionError):
             self.refused += 1
             return False
-        if before == 0:
-            self._hosts.setdefault(host_id, rings)[sample.plugin] = ring
         self._total += ring.count - before
         return kept
 
@@ -135,27 +130,37 @@ class _Ring:
 
     __slots__ = ("count", "late", "latest", "segments", "skip")
 
-    def __init__(self, first: Sample, shape: Shape) -> None:
-        self.count = 0
+    def __init__(self, first: Sample) -> None:
+        """Raises what ``_Open.insert`` raises."""
+        shape = flatten(first.data)[0]
+        _check_depth(first.data)
+        segment = _Open(shape)
+        segment.insert(first)
+        self.count = 1
         self.latest = first
-        self.segments: list[_Sealed | _Open] = [_Open(shape)]
+        self.segments: list[_Sealed | _Open] = [segment]
         self.skip = 0
         self.late: _Open | None = None
 
-    def add(self, sample: Sample, shape: Shape, values: list[Any], most: int) -> bool:
-        """Keep no more than ``most``, this one included. Raises ValueError or TypeError when JSON cannot say it."""
-        segment = self._segment_at(sample.time, full=self.count >= most)
-        if segment is None:
-            return False
-        segment.insert(sample, shape, values)
+    def add(self, sample: Sample, most: int) -> bool:
+        """Keep no more than ``most``, this one included. Raises what ``_Open.insert`` raises."""
         if sample.time >= self.latest.time:
+            segment = self._last
+            segment.insert(sample)
             self.latest = sample
+        else:
+            place = self._segment_at(sample.time, full=self.count >= most)
+            if place is None:
+                return False
+            segment = place
+            segment.insert(sample)
         if segment is self.late:
             if segment.is_full(2):
                 self._seal_late_in_two()
         elif segment.is_full():
             self._seal_late()
             self.segments[-1] = segment.sealed()
+            shape = flatten(self.latest.data)[0]
             self.segments.append(_Open(segment.shape if segment.shape == shape else shape))
         self.count += 1
         if self.count > most:
@@ -196,13 +201,18 @@ class _Ring:
             + 2 * _OBJECT_BYTES
         )
 
+    @property
+    def _last(self) -> _Open:
+        segment = self.segments[-1]
+        assert isinstance(segment, _Open)
+        return segment
+
     def _segment_at(self, time: float, *, full: bool) -> _Open | None:
-        """The segment, open, where a sample of that time belongs; None when it is older than all in a full ring."""
-        last = self.segments[-1]
-        assert isinstance(last, _Open)
+        """The segment, open, where a late sample belongs; None when it is older than all in a full ring."""
+        last = self._last
         if len(self.segments) == 1:
             return None if full and time < last.first else last
-        if time >= (last.first if last.count else self.latest.time):
+        if last.count and time >= last.first:
             return last
         if full and time < self.segments[0].first:
             return None
@@ -284,20 +294,36 @@ class _Open:
         """Time of the oldest sample. Raises IndexError when there is none."""
         return self.times[0]
 
-    def insert(self, sample: Sample, shape: Shape, values: list[Any]) -> None:
-        line = _json([sample.time, *values] if shape == self.shape else {"time": sample.time, "data": sample.data})
-        # Counting brackets is cheap; only where there are many does it matter how they lie. Those that a known shape
-        # leaves out were looked at when it was new.
-        if line.count(b"[") + line.count(b"{") > MAX_DEPTH:
-            _check_depth(sample.data)
+    def insert(self, sample: Sample) -> None:
+        """Raises ValueError, TypeError or RecursionError when it breaks a limit or JSON cannot say it."""
+        if not isfinite(sample.time):
+            raise ValueError("time is not a number")
+        line = self._line(sample)
         index = bisect_right(self.times, sample.time)
         self.times.insert(index, sample.time)
         self.lines.insert(index, line)
         self.size += len(line)
 
+    def _line(self, sample: Sample) -> bytes:
+        data = sample.data
+        # The common case, made short: the names that are expected, none of them nested.
+        if tuple(data) == self.shape and len(data) <= MAX_VALUES:
+            line = _json([sample.time, *data.values()])
+            if b"{" not in line and line.count(b"[") <= MAX_DEPTH:
+                return line
+        shape, values = flatten(data)
+        if len(values) > MAX_VALUES:
+            raise ValueError("too many values")
+        if shape == self.shape:  # how deep its names lie was checked when it was new
+            line = _json([sample.time, *values])
+            if line.count(b"{") + line.count(b"[") <= MAX_DEPTH:
+                return line
+        _check_depth(data)
+        return _json([sample.time, *values] if shape == self.shape else {"time": sample.time, "data": data})
+
     def is_full(self, times: int = 1) -> bool:
         """times: how often as much as usual it may hold."""
-        return self.count >= _SEGMENT_SAMPLES * times or self.size >= _SEGMENT_BYTES * times
+        return len(self.lines) >= _SEGMENT_SAMPLES * times or self.size >= _SEGMENT_BYTES * times
 
     def split_oldest(self, count: int) -> _Open:
         """A segment with the oldest samples, which this one no longer has."""

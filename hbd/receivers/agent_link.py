@@ -15,7 +15,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from msgspec import Meta, Raw, Struct
 
 from hbc import wire
-from hbd.config import Config, dropped
+from hbd.config import Config
 from hbd.enrolment import Enrolment
 from hbd.errors import Conflict, HbdError, InvalidInput, NotFound
 from hbd.hosts import Host, Hosts
@@ -228,9 +228,9 @@ class AgentLinks:
     async def _enrol(self, hello: Hello) -> tuple[Host, str]:
         if not is_host_name(hello.name):
             raise Refusal("name", "name: 1-253 letters, digits, '.', '_', '-' or ':' are allowed")
-        if (self.config.agents.enrollment or "open") != "open":
+        if self.config.enrollment != "open":
             raise Refusal("enrollment", "a key is needed; make one with: hbd agent add " + hello.name)
-        if dropped(self.config, hello.name):
+        if self.config.is_dropped(hello.name):
             raise Refusal("disabled", f"host '{hello.name}' is in drophosts")
         if self._hosts.get(hello.name) is None and len(self._hosts) >= self.config.limits.max_hosts:
             raise Refusal("enrollment", f"the limit of {self.config.limits.max_hosts} hosts is reached")

@@ -1,0 +1,159 @@
+"""How a single value is read from what stands in the file. Each reader takes a scalar and raises ``Wrong``."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from hbd.config.structs import Secret
+from hbd.config.yaml_source import Scalar
+from hbd.model import is_host_name
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_BYTES = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "kB": 10**3, "MB": 10**6, "GB": 10**9}
+_DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?) ?([smhdw])")
+_SIZE = re.compile(r"([0-9]{1,12}) ?([KMG]iB|kB|MB|GB)")
+_DNS_NAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*")
+_BCRYPT = re.compile(r"\$2[aby]\$[0-9]{2}\$[./A-Za-z0-9]{53}")
+_HOST_PATTERN = re.compile(r"[A-Za-z0-9._:*?\[\]!-]{1,253}")
+
+
+class Wrong(Exception):
+    """The value is not what was expected. hint: what to do, "" when that is plain."""
+
+    def __init__(self, hint: str = "") -> None:
+        super().__init__(hint)
+        self.hint = hint
+
+
+def read_bool(scalar: Scalar) -> bool:
+    if isinstance(scalar.value, bool):
+        return scalar.value
+    if scalar.text.lower() in ("yes", "on", "true"):
+        raise Wrong("write true")
+    if scalar.text.lower() in ("no", "off", "false"):
+        raise Wrong("write false")
+    raise Wrong
+
+
+def read_int(scalar: Scalar) -> int:
+    number = read_number(scalar)
+    if number != int(number):
+        raise Wrong
+    return int(number)
+
+
+def read_number(scalar: Scalar) -> int | float:
+    number = scalar.value
+    if isinstance(number, int | float) and not isinstance(number, bool) and abs(number) < 1e18:
+        return number
+    if scalar.quoted and isinstance(Scalar(scalar.line, scalar.text).value, int | float):
+        raise Wrong("remove the quotes")
+    if re.fullmatch(r"0[0-9]+", scalar.text):
+        raise Wrong("remove the leading 0")
+    if re.fullmatch(r"[0-9]{1,3}([_,' ][0-9]{3})+", scalar.text):
+        raise Wrong("write the digits together")
+    raise Wrong
+
+
+def read_text(scalar: Scalar) -> str:
+    """The text as it stands in the file, whatever YAML might take it for."""
+    if any(not character.isprintable() for character in scalar.text):
+        raise Wrong("it holds a line break or another character that cannot be seen")
+    return scalar.text
+
+
+def read_duration(scalar: Scalar) -> float:
+    if match := _DURATION.fullmatch(scalar.text):
+        return float(match[1]) * _SECONDS[match[2]]
+    if re.fullmatch(r"[0-9]+(:[0-9]+)+", scalar.text):
+        raise Wrong("write it with a unit: s, m, h, d or w")
+    return float(read_number(scalar))
+
+
+def read_size(scalar: Scalar) -> int:
+    if match := _SIZE.fullmatch(scalar.text):
+        return int(match[1]) * _BYTES[match[2]]
+    return read_int(scalar)
+
+
+def read_host_name(scalar: Scalar) -> str:
+    if not is_host_name(scalar.text):
+        raise Wrong
+    return scalar.text
+
+
+def read_host_pattern(scalar: Scalar) -> str:
+    if not _HOST_PATTERN.fullmatch(scalar.text):
+        raise Wrong
+    return scalar.text
+
+
+def read_bind_address(scalar: Scalar) -> str:
+    text = scalar.text
+    if text == "":
+        return text
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        pass
+    else:
+        return text
+    if text == "*":
+        raise Wrong('all interfaces are ""')
+    if text.startswith("["):
+        raise Wrong("write it without brackets")
+    if re.fullmatch(r"[^:]+:[0-9]+", text):
+        raise Wrong("the port is a key of its own")
+    if not _DNS_NAME.fullmatch(text) or text.rpartition(".")[2].isdigit():
+        raise Wrong
+    return text
+
+
+def read_url(scalar: Scalar) -> str:
+    """An address of a web page, without the slash at its end."""
+    try:
+        parts = urlsplit(scalar.text)
+        whole = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and scalar.text.isprintable()
+    except ValueError:
+        raise Wrong from None
+    if not whole or " " in scalar.text:
+        raise Wrong
+    if parts.query or parts.fragment or parts.username is not None:
+        raise Wrong("leave out the user, the ? and the #")
+    return scalar.text.rstrip("/")
+
+
+def read_origin(scalar: Scalar) -> str:
+    if scalar.text == "*":
+        return scalar.text
+    url = read_url(scalar)
+    if urlsplit(url).path:
+        raise Wrong("leave out the path")
+    return url
+
+
+def read_password_hash(scalar: Scalar) -> Secret:
+    if not _BCRYPT.fullmatch(scalar.text):
+        raise Wrong("hbd passwd makes one")
+    return Secret(scalar.text)
+
+
+class Leaf(NamedTuple):
+    expected: str
+    read: Callable[[Scalar], Any]
+
+
+LEAVES = {
+    "duration": Leaf("a duration such as 10, 90s, 5m, 48h or 90d", read_duration),
+    "size": Leaf("a size such as 1048576, 512 KiB or 1 MiB", read_size),
+    "host name": Leaf("a host name (1-253 letters, digits, . _ - :)", read_host_name),
+    "host pattern": Leaf("a host name, in which * and ? may stand for other characters", read_host_pattern),
+    "bind address": Leaf('an IPv4 or IPv6 address, a name, or "" for all interfaces', read_bind_address),
+    "password hash": Leaf("a bcrypt hash", read_password_hash),
+    "url": Leaf("an address such as https://hb.example.org", read_url),
+    "origin": Leaf('an origin such as https://dash.example.org, or "*"', read_origin),
+}

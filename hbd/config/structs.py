@@ -1,0 +1,262 @@
+"""The shape of the configuration: one struct a section, one field a YAML key, each default written once, here.
+
+Durations are float seconds, sizes are bytes, lists are tuples. What a key does is told in ``docs/config.md``.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct, field
+
+# The "as" of a field says how its text is read; hbd/config/leaves.py has one reader for each.
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Duration = Annotated[float, Meta(ge=0, le=100 * 365.25 * 86400, extra={"as": "duration"})]
+Interval = Annotated[float, Meta(ge=0.1, le=86400, extra={"as": "duration"})]
+Count = Annotated[int, Meta(ge=1)]
+CountOrZero = Annotated[int, Meta(ge=0)]
+Size = Annotated[int, Meta(ge=1024, le=2**30, extra={"as": "size"})]
+HostName = Annotated[str, Meta(extra={"as": "host name"})]
+HostPattern = Annotated[str, Meta(extra={"as": "host pattern"})]
+BindAddress = Annotated[str, Meta(extra={"as": "bind address"})]
+Url = Annotated[str, Meta(extra={"as": "url"})]
+Origin = Annotated[str, Meta(extra={"as": "origin"})]
+Name = Annotated[str, Meta(min_length=1, max_length=253)]
+OneOrMore = Annotated[tuple[Name, ...], Meta(extra={"as": "one or more"})]
+
+
+class Secret:
+    """A text that nobody gets to see by accident: it prints as ``•••``."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        return self._text
+
+    def __repr__(self) -> str:
+        return "•••"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._text == other._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+PasswordHash = Annotated[Secret, Meta(extra={"as": "password hash"})]
+
+
+class ChannelSettings(dict[str, Any]):
+    """One notification channel: its ``type``, and whatever that type needs. Secrets may be anywhere in it."""
+
+    def __repr__(self) -> str:
+        return f"ChannelSettings(type={self.get('type')!r}, •••)"
+
+
+class Section(Struct, frozen=True, kw_only=True):
+    """A mapping of the file whose keys are known."""
+
+
+class Threshold(Section, frozen=True, kw_only=True):
+    """When a metric is worth a word. for, keep_firing_for: seconds; hysteresis: fraction of the threshold."""
+
+    warning: float | None = None
+    critical: float | None = None
+    operator: Literal[">", ">=", "<", "<=", "==", "!=", "nagios"] = ">"
+    hysteresis: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    hold: Duration = field(default=0.0, name="for")
+    keep_firing_for: Duration = 0.0
+    enabled: bool = True
+    display: str | None = None
+
+
+class Thresholds(dict[tuple[str, ...], Threshold]):
+    """One entry of ``threshold_configs``: path of names, such as ("disk_monitor", "*", "percent"), to threshold."""
+
+
+class HostConfig(Section, frozen=True, kw_only=True):
+    """What the file says of one host. None: it does not say."""
+
+    owner: Name | None = None
+    managers: tuple[Name, ...] | None = None
+    monitors: tuple[Name, ...] | None = None
+    watch: bool | None = None
+    dyn: bool | None = None
+    tags: tuple[Name, ...] = ()
+    interval: Interval | None = None
+    enabled: bool = True
+    min_report_interval: Duration | None = None
+    threshold_config: OneOrMore = ()
+    notification_channels: tuple[Name, ...] = ()
+
+
+class HostSettings(Struct, frozen=True, kw_only=True):
+    """What holds for one host when the whole file has been considered. interval None: as its agent says."""
+
+    owner: str | None
+    managers: tuple[str, ...]
+    monitors: tuple[str, ...]
+    watch: bool
+    dyn: bool
+    tags: tuple[str, ...]
+    interval: float | None
+    enabled: bool
+
+
+class User(Section, frozen=True, kw_only=True):
+    """One account. admin: shorthand for ``role: admin``."""
+
+    full_name: str = ""
+    avatar: str = ""
+    password: PasswordHash | None = None
+    role: Literal["viewer", "operator", "admin"] = "viewer"
+    admin: bool = False
+    notification_channels: tuple[Name, ...] = ()
+
+
+class Agents(Section, frozen=True, kw_only=True):
+    """enrollment None: open as long as there are no users, else key."""
+
+    enrollment: Literal["open", "key", "closed"] | None = None
+
+
+class Plan(Section, frozen=True, kw_only=True):
+    """limit: watched processes on each host."""
+
+    limit: Count = 100
+
+
+class Retention(Section, frozen=True, kw_only=True):
+    """How long the database keeps what, seconds."""
+
+    samples: Annotated[float, Meta(ge=60, le=100 * 365.25 * 86400, extra={"as": "duration"})] = 48 * 3600.0
+    messages: Annotated[float, Meta(ge=60, le=100 * 365.25 * 86400, extra={"as": "duration"})] = 90 * 86400.0
+
+
+class Limits(Section, frozen=True, kw_only=True):
+    """Where the daemon stops taking more. Every hit is counted."""
+
+    max_hosts: Count = 10_000
+    max_metrics_per_report: Count = 2_000
+    max_frame_bytes: Size = 1024 * 1024
+    max_links: Count = 12_000
+    max_links_per_address: CountOrZero = 0
+    max_subscribers: Count = 2_000
+    max_messages: Count = 1_000_000
+
+
+class Cors(Section, frozen=True, kw_only=True):
+    """Which other sites' pages may use the feed and the API from a browser."""
+
+    origins: tuple[Origin, ...] = ()
+
+
+class Log(Section, frozen=True, kw_only=True):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["text", "json"] = "text"
+
+
+def default_database() -> Path:
+    """``hbd.db`` in systemd's state directory, else in ``hbd/`` of the user's XDG state directory.
+
+    A user without a home directory gets it in the working directory.
+    """
+    if granted := os.environ.get("STATE_DIRECTORY"):
+        return Path(granted.split(":")[0]) / "hbd.db"
+    state_home = Path(os.environ.get("XDG_STATE_HOME") or "")
+    if not state_home.is_absolute():
+        try:
+            state_home = Path.home() / ".local" / "state"
+        except RuntimeError:
+            return Path.cwd() / "hbd.db"
+    return state_home / "hbd" / "hbd.db"
+
+
+class ConfigFile(Section, frozen=True, kw_only=True):
+    """Every key that may stand in the file. hbd_host None: loopback, both families; "": all interfaces."""
+
+    hbd_host: BindAddress | None = None
+    hbd_port: Port = 50004
+    hb_port: Port = 50003
+    ws_port: Port = 50005
+    wss_port: Port | None = None
+    hbd_tls: bool = False
+    cert_path: Path | None = None
+    wss_pem: Name | None = None
+    wss_key: Name | None = None
+    base_url: Url | None = None
+    cors: Cors = Cors()
+
+    database: Path = field(default_factory=default_database)
+    retention: Retention = Retention()
+    samples_per_plugin: Annotated[int, Meta(ge=1, le=100_000)] = 100
+    limits: Limits = Limits()
+    log: Log = Log()
+
+    interval: Interval = 10.0
+    grace: Annotated[float, Meta(ge=1, le=1000)] = 3.0
+    agents: Agents = Agents()
+    watchhosts: tuple[HostName, ...] | None = None
+    dyndnshosts: tuple[HostName, ...] = ()
+    drophosts: tuple[HostPattern, ...] = ()
+    default_owner: Name | None = None
+    hosts: dict[HostName, HostConfig] = {}
+    users: dict[Name, User] = {}
+
+    threshold_configs: dict[Name, Thresholds] = {}
+    threshold_renotify_interval: Duration | None = None
+    notification_channels: dict[Name, ChannelSettings] = {}
+    plans: dict[Name, Plan] = {}
+
+
+class Config(ConfigFile, frozen=True, kw_only=True, dict=True):
+    """The configuration in force. source: its file, None for the built-in defaults.
+
+    warnings: ``key: reason`` lines, things that were read but are not as somebody may think.
+    """
+
+    source: Path | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def enrollment(self) -> Literal["open", "key", "closed"]:
+        """Whether agents that nobody enrolled are taken, need a key, or none is taken any more."""
+        return self.agents.enrollment or ("key" if self.users else "open")
+
+    @cached_property
+    def hosts_by_name(self) -> Mapping[str, HostConfig]:
+        """Sections of ``hosts`` by lower-case name."""
+        return {name.lower(): host for name, host in self.hosts.items()}
+
+    @cached_property
+    def watched_names(self) -> frozenset[str] | None:
+        """Lower-case names of the watched hosts; None: all are, as neither key is anywhere in the file."""
+        if self.watchhosts is None and all(host.watch is None for host in self.hosts.values()):
+            return None
+        marked = {name.lower() for name, host in self.hosts.items() if host.watch}
+        return frozenset(marked | {name.lower() for name in self.watchhosts or ()})
+
+    @cached_property
+    def dyn_names(self) -> frozenset[str]:
+        """Lower-case names of the hosts whose address is expected to change."""
+        marked = {name.lower() for name, host in self.hosts.items() if host.dyn}
+        return frozenset(marked | {name.lower() for name in self.dyndnshosts})
+
+    @cached_property
+    def _drop_pattern(self) -> re.Pattern[str] | None:
+        if not self.drophosts:
+            return None
+        return re.compile("|".join(fnmatch.translate(pattern.lower()) for pattern in self.drophosts))
+
+    def is_dropped(self, name: str) -> bool:
+        """Whether ``drophosts`` says that nothing of this host is taken or kept."""
+        return self._drop_pattern is not None and self._drop_pattern.fullmatch(name.lower()) is not None
