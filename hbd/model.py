@@ -1,4 +1,7 @@
-"""What travels through the daemon. Plain values: no behaviour beyond their own shape, no I/O."""
+"""What travels through the daemon. Plain values: no behaviour beyond their own shape, no I/O.
+
+``gc=False``: none of these can be part of a cycle, and thousands come and go each second.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ def is_host_name(text: str) -> bool:
     return HOST_NAME.fullmatch(text) is not None
 
 
-class Moment(Struct, frozen=True):
+class Moment(Struct, frozen=True, gc=False):
     """One point in time, read once where a report or a tick enters and used for all that follows.
 
     wall: Unix seconds, for people and files. mono: seconds of a clock that never steps, for every deadline.
@@ -49,7 +52,7 @@ class Family(StrEnum):
     IPV6 = "IPv6"
 
 
-class Sample(Struct, frozen=True):
+class Sample(Struct, frozen=True, gc=False):
     """What one plugin measured at one moment. time: Unix seconds, already corrected for the agent's clock."""
 
     plugin: str
@@ -57,7 +60,7 @@ class Sample(Struct, frozen=True):
     data: Data
 
 
-class Report(Struct, frozen=True):
+class Report(Struct, frozen=True, gc=False):
     """What one agent message says of a host, whichever wire format it came in.
 
     run_id and seq name the report for ever: a second one with the same (host, run_id, seq) is a resend.
@@ -89,7 +92,7 @@ class Beat(StrEnum):
     SHUTDOWN = "shutdown"  # the machine is going down on purpose; silence follows
 
 
-class Heartbeat(Struct, frozen=True):
+class Heartbeat(Struct, frozen=True, gc=False):
     """One authenticated sign of life over UDP. rtt: seconds, of the heartbeat before this one; None when unknown."""
 
     host_id: int
@@ -103,7 +106,7 @@ class Heartbeat(Struct, frozen=True):
     agent_time: float = 0.0
 
 
-class Message(Struct, frozen=True):
+class Message(Struct, frozen=True, gc=False):
     """One line of the journal. time: Unix seconds; host: shown name, "" for the daemon itself."""
 
     time: float
@@ -111,7 +114,7 @@ class Message(Struct, frozen=True):
     msg: str
 
 
-class Transition(Struct, frozen=True):
+class Transition(Struct, frozen=True, gc=False):
     """A state change of a host (family None) or of one of its connections. reason: in words, for people."""
 
     host_id: int

@@ -62,7 +62,7 @@ class Hello(Struct, tag="hello"):
     tags: Annotated[list[Annotated[str, Meta(max_length=64)]], Meta(max_length=64)] = []
 
 
-class Report(Struct, tag="report"):
+class Report(Struct, tag="report", gc=False):
     run_id: RunId
     seq: Annotated[int, Meta(ge=1, lt=1 << 53)]
     time: float
@@ -79,7 +79,7 @@ class ReportHead(Struct):
     time: float
 
 
-class WireSample(Struct):
+class WireSample(Struct, gc=False):
     plugin: PluginName
     time: float
     data: Level1
