@@ -24,7 +24,7 @@ from hbd.enrolment import Enrolment
 from hbd.errors import ConfigError
 from hbd.feed import Feed
 from hbd.hosts import Host, Hosts
-from hbd.model import Family, Moment
+from hbd.model import Family, Moment, State
 from hbd.pipeline import Pipeline
 from hbd.presence import KnownConnection, Presence
 from hbd.receivers.agent_link import AgentLinks
@@ -163,6 +163,8 @@ class Daemon:
             self._last_seen.setdefault(row.host_id, []).append(
                 KnownConnection(row.family, row.address, row.last_seen, row.interval)
             )
+            if row.state is State.DOWN:
+                self.pipeline.lost_families.add((row.host_id, row.family))
         for host in await self.store.hosts.all():
             self.pipeline.told[host.id] = host.state
         await self.enrolment.load(self.config)

@@ -21,6 +21,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import NamedTuple
 
+from hbd.connections import Blindness
 from hbd.errors import HbdError, NotFound, StorageError
 from hbd.feed import Feed
 from hbd.hosts import Host, Hosts
@@ -64,6 +65,9 @@ class Pipeline:
         self.sequences = Sequences()
         self.told: dict[int, State] = {}
         """host id → the state that the journal told last; filled from the store at the start"""
+        self.lost_families: set[tuple[int, Family]] = set()
+        """those that the journal told to be DOWN, each on its own or with its host; filled likewise"""
+        self._blindness: Blindness | None = None
         self._turn = Turn()
         self._waiting: dict[tuple[int, str, int], asyncio.Future[Outcome]] = {}
         self._parted: dict[int, Beat] = {}
@@ -156,6 +160,11 @@ class Pipeline:
     def tick(self, now: Moment) -> None:
         """Let time pass: the silent become overdue, then down."""
         self._told_apart(self._presence.tick(now))
+        blindness = self._presence.blindness
+        if blindness is not None and blindness is not self._blindness:
+            self._blindness = blindness
+            seconds = blindness.until.mono - blindness.since.mono
+            self.note(f"hbd itself could not see for {seconds:.0f} s; nobody is blamed for silence in that time", now)
 
     def note(self, text: str, now: Moment, host: Host | None = None) -> None:
         """Add a line to the journal."""
@@ -192,11 +201,18 @@ class Pipeline:
                 self.note(f"{change.after}{_because(change.reason)}", at, host)
 
     def _worth_a_line(self, change: Transition) -> bool:
-        """One family lost or found again while the host itself stays up."""
-        lost = change.after is State.DOWN
-        found = change.after is State.UP and change.before is State.DOWN
+        """One family lost or found again while the host itself stays up, if that was not told before a restart."""
+        assert change.family is not None
+        family = (change.host_id, change.family)
+        was_lost = family in self.lost_families
+        if change.after is State.DOWN:
+            self.lost_families.add(family)
+        elif change.after is State.UP:
+            self.lost_families.discard(family)
+        if was_lost is (family in self.lost_families):
+            return False
         view = self._presence.view(change.host_id)
-        return (lost or found) and view is not None and view.state is State.UP
+        return view is not None and view.state is State.UP
 
     def _remember(self, host: Host, change: Transition) -> None:
         view = self._presence.view(host.id)
@@ -303,6 +319,9 @@ class Pipeline:
         self._rings.drop(host.id)
         self.sequences.forget(host.id)
         self.told.pop(host.id, None)
+        self._parted.pop(host.id, None)
+        self._conflicts.pop(host.id, None)
+        self.lost_families -= {(host.id, family) for family in Family}
 
 
 def _because(reason: str) -> str:

@@ -10,7 +10,7 @@ from hbd.feed import Feed
 from hbd.hosts import Host, Hosts
 from hbd.model import Beat, Family, Heartbeat, Moment, Report, Sample, State
 from hbd.pipeline import Outcome, Pipeline, Source
-from hbd.presence import Presence
+from hbd.presence import KnownConnection, Presence
 from hbd.rings import Rings
 from hbd.stats import Stats
 from hbd.store import Store
@@ -201,6 +201,28 @@ async def test_one_family_that_is_lost_is_told_while_the_host_stays_up(world):
         world.pipeline.tick(at(seconds))
     lines = [message.split(":")[0] for _, message in await world.journal()]
     assert lines == ["UP", "IPv6 is DOWN"]
+
+
+async def test_a_family_that_was_lost_before_the_restart_is_not_told_again(world):
+    world.pipeline.lost_families.add((world.host.id, Family.IPV6))
+    world.presence.forget(world.host.id)
+    known = [KnownConnection(Family.IPV6, "::1", START.wall - 900, 10.0)]
+    world.presence.know(world.host.id, interval=10.0, known=known, now=START)
+    for seconds in range(60):
+        world.pipeline.beat(world.beat(seconds + 1), 4, at(seconds))
+        world.pipeline.tick(at(seconds))
+    assert [line.split(":")[0] for _, line in await world.journal()] == ["UP"]
+
+
+async def test_a_time_in_which_the_daemon_could_not_see_is_told_once_and_blames_nobody(world):
+    world.pipeline.beat(world.beat(1), 4, at(0))
+    for seconds in (0.5, 3600.5, 3601, 3602):
+        world.pipeline.tick(at(seconds))
+    lines = [line for _, line in await world.journal()]
+    assert [line for line in lines if "could not see" in line] == [
+        "hbd itself could not see for 3600 s; nobody is blamed for silence in that time"
+    ]
+    assert not any(line.startswith(("DOWN", "OVERDUE")) for line in lines)
 
 
 async def test_a_state_that_was_told_before_the_restart_is_not_told_again(world):
