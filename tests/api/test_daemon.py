@@ -1,0 +1,293 @@
+"""A whole daemon inside the test: start, reload, restart, and the socket for commands."""
+
+import asyncio
+import time
+
+import msgspec
+import pytest
+
+from hbd import config as configuration
+from hbd import control
+from hbd.config import Config
+from hbd.daemon import Daemon
+from hbd.errors import Conflict, HbdError
+from hbd.model import Family, Moment, Report, Sample, State
+
+RUN = "0123456789abcdef"
+
+
+class House:
+    """A folder with a config file and a database, and the daemon that lives there."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.file = folder / "hbd.yaml"
+        self.write("")
+        self.daemon = None
+
+    def write(self, text):
+        self.file.write_text(f"database: {self.folder}/hbd.db\nhbd_port: 0\nhb_port: 0\nws_port: 0\n{text}")
+
+    async def start(self):
+        self.daemon = Daemon(configuration.load(self.file))
+        await self.daemon.start()
+        return self.daemon
+
+    async def stop(self):
+        if self.daemon is not None:
+            await self.daemon.stop()
+            self.daemon = None
+
+    async def restart(self):
+        await self.stop()
+        return await self.start()
+
+
+@pytest.fixture
+async def house(tmp_path):
+    made = House(tmp_path)
+    yield made
+    await made.stop()
+
+
+@pytest.fixture
+async def daemon(house):
+    return await house.start()
+
+
+async def report(daemon, name="web-1", seq=1, plugin="cpu_monitor", data=None):
+    """Have a host report; it is enrolled when it is new."""
+    if daemon.hosts.get(name) is None:
+        await daemon.enrolment.add(name)
+    host, now = daemon.hosts.require(name), Moment.now()
+    data = {"cpu_percent": float(seq)} if data is None else data
+    body = msgspec.json.encode([{"plugin": plugin, "time": now.wall, "data": data}])
+    sample = Sample(plugin, now.wall, data)
+    await daemon.pipeline.accept(Report(host.id, RUN, seq, (sample,), body, 0.0, 10.0, Family.IPV4, "192.0.2.1"), now)
+    return host
+
+
+def state(daemon, name="web-1"):
+    return daemon.presence.view(daemon.hosts.require(name).id).state
+
+
+async def messages(daemon):
+    await report(daemon, "tail", seq=int(time.time() * 1e6))  # whatever was said before is on disk with this
+    return [message.msg for message in await daemon.store.messages.recent(100)]
+
+
+# ------------------------------------------------------------------------------------------------------------ restart
+
+
+async def test_samples_outlive_a_restart(house, daemon):
+    odd = {"percent": 5, "a.b": {"c": [1, "x", None]}, "text": "ü\u202e", "big": 2**60, "yes": True}
+    for seq in range(1, 30):
+        await report(daemon, seq=seq, data=odd | {"seq": seq})
+    before = daemon.rings.newest(daemon.hosts.require("web-1").id, "cpu_monitor", 100)
+    daemon = await house.restart()
+    assert daemon.rings.newest(daemon.hosts.require("web-1").id, "cpu_monitor", 100) == before
+
+
+async def test_a_resend_after_a_restart_is_known(house, daemon):
+    await report(daemon, seq=5)
+    daemon = await house.restart()
+    host = await report(daemon, seq=5)
+    assert daemon.rings.count(host.id, "cpu_monitor") == 1
+
+
+async def test_after_a_restart_a_host_is_unknown_until_it_is_heard(house, daemon):
+    await report(daemon)
+    daemon = await house.restart()
+    assert state(daemon) is State.UNKNOWN
+    await report(daemon, seq=2)
+    assert state(daemon) is State.UP
+
+
+async def test_a_restart_does_not_repeat_in_the_journal_that_a_host_is_up(house, daemon):
+    await report(daemon)
+    daemon = await house.restart()
+    await report(daemon, seq=2)
+    lines = [message.msg for message in await daemon.store.messages.recent(100) if message.host == "web-1"]
+    assert [line for line in lines if line.startswith("UP")] == lines[-1:]
+
+
+async def test_keys_and_what_is_known_of_a_host_outlive_a_restart(house, daemon):
+    key = await daemon.enrolment.add("Web-1", tags=["edge"])
+    await report(daemon, "web-1", plugin="os_info", data={"os": "Debian 12", "agent_version": "0.1.0"})
+    before = daemon.hosts.require("web-1")
+    daemon = await house.restart()
+    host = daemon.enrolment.host_of(key, time.time())
+    assert (host.name, host.id, host.agent_id) == (before.name, before.id, before.agent_id)
+    assert (host.os, host.tags) == ("Debian 12", ["edge"])
+
+
+async def test_a_taken_port_stops_the_start_and_leaves_nothing_open(house, daemon, tmp_path):
+    port = int(daemon.urls[0].rsplit(":", 1)[1].strip("/"))
+    second = Daemon(
+        Config(hbd_host="127.0.0.1", hbd_port=port, hb_port=0, ws_port=0, database=tmp_path / "b" / "hbd.db")
+    )
+    with pytest.raises(OSError, match=f"127.0.0.1 port {port}"):
+        await second.start()
+    third = Daemon(Config(hbd_port=0, hb_port=0, ws_port=0, database=tmp_path / "b" / "hbd.db"))
+    await third.start()
+    await third.stop()
+
+
+async def test_a_second_daemon_on_the_same_database_is_turned_away(house, daemon):
+    with pytest.raises(Conflict, match="in use by another hbd"):
+        await Daemon(configuration.load(house.file)).start()
+    assert await report(daemon) is not None
+
+
+async def test_both_families_listen_on_the_same_port(daemon):
+    ports = {url.rsplit(":", 1)[1] for url in daemon.urls}
+    assert len(daemon.urls) == 2
+    assert len(ports) == 1
+
+
+# ------------------------------------------------------------------------------------------------------------- reload
+
+
+async def test_hosts_that_the_config_names_are_known(house):
+    house.write("hosts:\n  db-1: {owner: alice}\nwatchhosts: [web-9]\n")
+    daemon = await house.start()
+    assert [host.name for host in daemon.hosts] == ["db-1", "web-9"]
+    assert daemon.hosts.require("db-1").owner == "alice"
+    assert state(daemon, "db-1") is State.UNKNOWN
+
+
+async def test_a_host_that_the_config_names_can_be_enrolled(house):
+    house.write("hosts:\n  db-1: {owner: alice}\n")
+    daemon = await house.start()
+    key = await daemon.enrolment.add("DB-1")
+    assert daemon.enrolment.host_of(key, time.time()).owner == "alice"
+
+
+async def test_a_reload_puts_the_new_config_into_force(house, daemon):
+    await report(daemon)
+    house.write("interval: 7\nsamples_per_plugin: 3\nhosts:\n  web-1: {tags: [edge], interval: 5}\n")
+    result = await daemon.reload()
+    assert (result.ok, result.restart_needed) == (True, [])
+    host = daemon.hosts.require("web-1")
+    assert (host.tags, daemon.presence.view(host.id).interval) == (["edge"], 5.0)
+    assert daemon.config.samples_per_plugin == 3
+
+
+async def test_what_needs_a_restart_is_named(house, daemon):
+    house.write("")
+    house.file.write_text(house.file.read_text().replace("hb_port: 0", "hb_port: 1"))
+    result = await daemon.reload()
+    assert result.restart_needed == ["hb_port"]
+    assert any("after a restart: hb_port" in line for line in await messages(daemon))
+
+
+async def test_a_broken_config_changes_nothing_and_is_told_everywhere(house, daemon, caplog):
+    before = daemon.config
+    house.write("intervall: 5\n")
+    result = await daemon.reload()
+    assert not result.ok
+    assert "intervall" in result.problems[0]
+    assert daemon.config is before
+    assert daemon.status().reload.problems == result.problems
+    assert any("reload failed" in line and "intervall" in line for line in await messages(daemon))
+    assert "intervall" in caplog.text
+
+
+async def test_a_reload_that_works_ends_the_trouble_of_the_one_before(house, daemon):
+    house.write("intervall: 5\n")
+    await daemon.reload()
+    house.write("interval: 5\n")
+    await daemon.reload()
+    assert daemon.status().reload.ok
+
+
+async def test_a_host_in_drophosts_is_gone_and_comes_back_with_all_it_had(house, daemon):
+    key = await daemon.enrolment.add("web-1")
+    await report(daemon)
+    house.write("drophosts: ['web-*']\n")
+    await daemon.reload()
+    assert daemon.hosts.get("web-1") is None
+    assert daemon.enrolment.host_of(key, time.time()) is None
+    house.write("")
+    await daemon.reload()
+    assert daemon.enrolment.host_of(key, time.time()).name == "web-1"
+    assert state(daemon) in (State.UNKNOWN, State.UP)
+
+
+# ----------------------------------------------------------------------------------------------------------- commands
+
+
+def ask(house, command, **arguments):
+    return asyncio.to_thread(control.ask, house.folder / "hbd.db", command, **arguments)
+
+
+async def test_a_host_is_enrolled_through_the_socket(house, daemon):
+    key = await ask(house, "agent add", name="web-1")
+    assert daemon.enrolment.host_of(key, time.time()).name == "web-1"
+
+
+async def test_an_error_comes_back_in_the_same_words(house, daemon):
+    await ask(house, "agent add", name="web-1")
+    with pytest.raises(HbdError, match="host 'web-1' has a key already; rotate or revoke it"):
+        await ask(house, "agent add", name="WEB-1")
+
+
+async def test_a_command_that_the_daemon_does_not_know_is_refused(house, daemon):
+    with pytest.raises(HbdError, match="does not know that request"):
+        await ask(house, "make coffee")
+
+
+async def test_hosts_are_listed_through_the_socket(house, daemon):
+    await report(daemon)
+    (host,) = await ask(house, "agent list")
+    assert (host["name"], host["state"], host["key"]) == ("web-1", "UP", True)
+
+
+async def test_a_reload_through_the_socket_tells_how_it_went(house, daemon):
+    house.write("intervall: 5\n")
+    result = await ask(house, "reload")
+    assert (result["ok"], "intervall" in result["problems"][0]) == (False, True)
+
+
+async def test_the_socket_is_for_the_owner_only(house, daemon):
+    assert control.socket_path(house.folder / "hbd.db").stat().st_mode & 0o777 == 0o600
+
+
+async def test_the_socket_works_at_the_end_of_a_long_path(tmp_path):
+    deep = tmp_path / ("d" * 100) / ("e" * 60)
+    deep.mkdir(parents=True)
+    house = House(deep)
+    daemon = await house.start()
+    try:
+        assert len(await ask(house, "agent add", name="web-1")) == 64
+    finally:
+        await house.stop()
+    assert daemon.hosts.require("web-1")
+
+
+# ------------------------------------------------------------------------------------------------------- its own state
+
+
+async def test_a_disk_that_refuses_writes_makes_it_unready_and_says_why(house, daemon):
+    await daemon.store.database.write(lambda db: db.execute("ALTER TABLE samples RENAME TO hidden"))
+    with pytest.raises(HbdError):
+        await report(daemon)
+    assert "does not take writes" in daemon.unready()[0]
+    assert daemon.status().storage != "ok"
+
+
+async def test_it_finds_out_by_itself_that_the_disk_is_well_again(house, daemon):
+    await daemon.store.database.write(lambda db: db.execute("ALTER TABLE samples RENAME TO hidden"))
+    with pytest.raises(HbdError):
+        await report(daemon)
+    await daemon.store.probe()
+    assert daemon.unready() == []
+
+
+async def test_upkeep_folds_what_is_old_and_forgets_what_is_older(house, daemon):
+    host = await report(daemon)
+    await daemon.upkeep.round(time.time() + 3600)
+    assert await daemon.store.database.read(lambda db: db.execute("SELECT count(*) FROM chunks").fetchone()) == (1,)
+    assert len(await daemon.store.samples.newest(host.id, 10, 1 << 40)) == 1
+    await daemon.upkeep.round(time.time() + daemon.config.retention.samples + 3600)
+    assert await daemon.store.samples.newest(host.id, 10, 1 << 40) == []
