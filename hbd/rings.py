@@ -125,10 +125,11 @@ class _Ring:
     """One plugin of one host.
 
     segments: oldest first, the last one open; no sample is older than one in a segment before. skip: samples at the
-    start of the first segment that are gone already; 0 when it is open. late: the open segment that is not the last.
+    start of the first segment that are gone already; 0 when it is open. last: the last segment. late: the other open
+    one, if any.
     """
 
-    __slots__ = ("count", "late", "latest", "segments", "skip")
+    __slots__ = ("count", "last", "late", "latest", "segments", "skip")
 
     def __init__(self, first: Sample) -> None:
         """Raises what ``_Open.insert`` raises."""
@@ -139,29 +140,24 @@ class _Ring:
         self.count = 1
         self.latest = first
         self.segments: list[_Sealed | _Open] = [segment]
+        self.last = segment
         self.skip = 0
         self.late: _Open | None = None
 
     def add(self, sample: Sample, most: int) -> bool:
         """Keep no more than ``most``, this one included. Raises what ``_Open.insert`` raises."""
         if sample.time >= self.latest.time:
-            segment = self._last
-            segment.insert(sample)
+            self.last.insert(sample)
             self.latest = sample
         else:
-            place = self._segment_at(sample.time, full=self.count >= most)
-            if place is None:
+            segment = self._segment_at(sample.time, full=self.count >= most)
+            if segment is None:
                 return False
-            segment = place
             segment.insert(sample)
-        if segment is self.late:
-            if segment.is_full(2):
-                self._seal_late_in_two()
-        elif segment.is_full():
-            self._seal_late()
-            self.segments[-1] = segment.sealed()
-            shape = flatten(self.latest.data)[0]
-            self.segments.append(_Open(segment.shape if segment.shape == shape else shape))
+            if segment is self.late and segment.is_full(2):
+                self._split_late()
+        if self.last.is_full():
+            self._seal_last()
         self.count += 1
         if self.count > most:
             self.drop_oldest(self.count - most)
@@ -201,15 +197,9 @@ class _Ring:
             + 2 * _OBJECT_BYTES
         )
 
-    @property
-    def _last(self) -> _Open:
-        segment = self.segments[-1]
-        assert isinstance(segment, _Open)
-        return segment
-
     def _segment_at(self, time: float, *, full: bool) -> _Open | None:
         """The segment, open, where a late sample belongs; None when it is older than all in a full ring."""
-        last = self._last
+        last = self.last
         if len(self.segments) == 1:
             return None if full and time < last.first else last
         if last.count and time >= last.first:
@@ -233,17 +223,27 @@ class _Ring:
             self.skip = 0
         return self.late
 
+    def _seal_last(self) -> None:
+        self._seal_late()
+        self.segments[-1] = self.last.sealed()
+        shape = flatten(self.latest.data)[0]
+        # Equal shapes are one object, for it takes more memory than a sample.
+        self.last = _Open(self.last.shape if self.last.shape == shape else shape)
+        self.segments.append(self.last)
+
     def _seal_late(self) -> None:
         if self.late:
             self.segments[self.segments.index(self.late)] = self.late.sealed()
             self.late = None
 
-    def _seal_late_in_two(self) -> None:
+    def _split_late(self) -> None:
+        """Seal its older half; the newer one stays open, for a spool is played back in order."""
         assert self.late
         half = self.late.count // 2
         if half:
             self.segments.insert(self.segments.index(self.late), self.late.split_oldest(half).sealed())
-        self._seal_late()
+        else:
+            self._seal_late()
 
 
 class _Sealed(msgspec.Struct, frozen=True, gc=False, eq=False):
