@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import math
+import re
 from collections import Counter
 from ipaddress import IPv6Address, ip_address
 from typing import Annotated, Any, Literal
@@ -88,6 +89,9 @@ class WireSample(Struct, gc=False):
 _decode_frame = msgspec.json.Decoder(Hello | Report | Bye).decode
 _decode_samples = msgspec.json.Decoder(Annotated[list[WireSample], Meta(max_length=wire.MAX_SAMPLES_PER_REPORT)]).decode
 _encode = msgspec.json.Encoder().encode
+_UNREADABLE = (msgspec.MsgspecError, RecursionError)
+_RUN_ID = re.compile(r'"run_id"\s*:\s*"([0-9a-f]{16})"')
+_SEQ = re.compile(r'"seq"\s*:\s*(\d{1,15})\b')
 
 
 class Refusal(HbdError):
@@ -208,7 +212,7 @@ class AgentLinks:
         """Who says hello; with the key that was just made, if one was. Raises Refusal."""
         try:
             hello = _decode_frame(text)
-        except msgspec.MsgspecError as error:
+        except _UNREADABLE as error:
             raise Refusal("protocol", f"the hello cannot be read: {error}") from None
         if not isinstance(hello, Hello):
             raise Refusal("protocol", "a hello comes first")
@@ -306,7 +310,7 @@ class Link:
     def _take(self, text: str, now: Moment) -> None:
         try:
             frame = _decode_frame(text)
-        except msgspec.MsgspecError as error:
+        except _UNREADABLE as error:
             self._unreadable(text, error, now)
             return
         if isinstance(frame, Report):
@@ -332,7 +336,7 @@ class Link:
             samples = _decode_samples(body)
             if len(body) > MANY_METRICS_BYTES:
                 _check_metrics(samples, limit)
-        except (msgspec.MsgspecError, InvalidInput):
+        except (*_UNREADABLE, InvalidInput):
             samples, rejected = _sift(body, frame.seq, limit)
             self._links._stats.count("samples_rejected_total", len(rejected))
             self._rejected.setdefault(frame.run_id, []).extend(rejected)
@@ -482,9 +486,18 @@ def _strict(value: Any) -> Any:
 
 
 def _salvage(text: str) -> Report | None:
-    """The report in a frame that is no strict JSON (NaN in one value, say), None when it is none at all."""
+    """The report in a frame that is no strict JSON (NaN in one value, say), None when it is none at all.
+
+    One that cannot be read at all but for its number comes without samples: the agent must not send it for ever.
+    """
     try:
         frame = _loose(text)
+    except (ValueError, RecursionError):
+        run_id, seq = _RUN_ID.search(text), _SEQ.search(text)
+        if run_id is None or seq is None or '"report"' not in text:
+            return None
+        return Report(run_id=run_id[1], seq=int(seq[1]), time=math.nan, samples=Raw(b"null"))
+    try:
         if not isinstance(frame, dict) or frame.get("type") != "report":
             return None
         samples = json.dumps(frame.pop("samples", None)).encode()

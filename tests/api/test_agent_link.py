@@ -244,6 +244,14 @@ async def test_a_sample_that_cannot_be_is_rejected_and_the_others_are_taken(agen
     assert newest(daemon, "bad") is None
 
 
+@pytest.mark.parametrize("depth", [900, 100_000])
+async def test_a_report_that_is_nested_without_end_is_rejected_for_good(agent, welcome, depth):
+    head = f'"type": "report", "run_id": "{RUN}", "seq": 4, "time": {time.time()}'
+    await agent.send(f'{{{head}, "samples": [{{"plugin": "x", "time": 1, "data": {"[" * depth}{"]" * depth}}}]}}')
+    answer = await agent.hear()
+    assert (answer["seqs"], len(answer["rejected"])) == ([4], 1)
+
+
 @pytest.mark.parametrize("plugin", ["", "a b", "x" * 65, "a/b", "a\n"])
 async def test_a_sample_of_a_plugin_without_a_proper_name_is_rejected(agent, welcome, plugin):
     answer = await agent.report(samples=[{"plugin": plugin, "time": 1.0, "data": {}}])
