@@ -78,7 +78,7 @@ class Daemon:
         self.pipeline = Pipeline(self.hosts, self.presence, self.rings, self.store, self.feed, self.stats)
         self.heartbeats = Heartbeats(self.enrolment, self.pipeline, self.stats)
         self.links = AgentLinks(config, self.hosts, self.enrolment, self.pipeline, self.heartbeats, self.stats)
-        self.upkeep = Upkeep(config, self.store, self.pipeline)
+        self.upkeep = Upkeep(config, self.hosts, self.store, self.pipeline)
         self.companion = Companion(config.database, self.enrolment, self.hosts)
         self.control = Control(
             config.database,
@@ -141,7 +141,7 @@ class Daemon:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._turns is not None:
             self.pipeline.note(f"hbd {__version__} stopped", Moment.now())
-            self.pipeline.remember_connections()
+            self.pipeline.remember_connections(self.hosts)
             self.pipeline.close()
             await self._turns
             self._turns = None

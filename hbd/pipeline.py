@@ -35,7 +35,7 @@ from hbd.store.hosts import BeatRow, ConnectionRow
 
 log = logging.getLogger(__name__)
 
-GATHER_SECONDS = 0.03  # turns begin at least this far apart, so that under load many reports share one commit
+GATHER_SECONDS = 0.05  # turns begin at least this far apart, so that under load many reports share one commit
 MAX_WAITING_REPORTS = 50_000  # beyond this the disk is too slow for what comes in: agents are asked to wait
 FAREWELLS = (Beat.STOPPED, Beat.SHUTDOWN)
 CONFLICT_NOTICE_SECONDS = 600.0
@@ -192,7 +192,7 @@ class Pipeline:
             self._feed.host(host.id)
             at = Moment(change.at, 0.0)
             if change.family is not None:
-                self._remember(host, change)
+                self.remember_connections((host,))
                 if self._worth_a_line(change):
                     self.note(f"{change.family} is {change.after}{_because(change.reason)}", at, host)
             elif change.after is not State.UNKNOWN and self.told.get(host.id) is not change.after:
@@ -214,18 +214,9 @@ class Pipeline:
         view = self._presence.view(change.host_id)
         return view is not None and view.state is State.UP
 
-    def _remember(self, host: Host, change: Transition) -> None:
-        view = self._presence.view(host.id)
-        for link in view.connections if view else ():
-            if link.family is change.family:
-                self._turn.connections[host.id, link.family] = ConnectionRow(
-                    host.id, link.family, link.address, link.state, link.since, link.last_seen, link.interval
-                )
-                self._wake.set()
-
-    def remember_connections(self) -> None:
-        """Have all connections written with the next turn, so that a restart knows when they were last seen."""
-        for host in self._hosts:
+    def remember_connections(self, hosts: Iterable[Host]) -> None:
+        """Have their connections written with the next turn, so that a restart knows when they were last seen."""
+        for host in hosts:
             view = self._presence.view(host.id)
             for link in view.connections if view else ():
                 if link.state is not State.UNKNOWN:

@@ -9,21 +9,24 @@ from collections.abc import Awaitable, Callable
 
 from hbd.config import Config
 from hbd.errors import StorageError
+from hbd.hosts import Hosts
 from hbd.pipeline import Pipeline
 from hbd.store import Store
 
 log = logging.getLogger(__name__)
 
-ROUND_SECONDS = 20.0
+ROUND_SECONDS = 60.0
 PROBE_SECONDS = 2.0
 FOLD_KEEP_SECONDS = 20 * 60.0  # reports younger than this stay as they came
 FOLD_DUE_SECONDS = 2 * FOLD_KEEP_SECONDS  # a host is folded when it has one this old: some 120 samples a chunk at 10 s
+HOSTS_AT_ONCE = 200  # about 3 ms of the loop
 BREATH_SECONDS = 0.05  # between two slices of work, so that reports never wait behind more than one of them
 
 
 class Upkeep:
-    def __init__(self, config: Config, store: Store, pipeline: Pipeline) -> None:
+    def __init__(self, config: Config, hosts: Hosts, store: Store, pipeline: Pipeline) -> None:
         self.config = config
+        self._hosts = hosts
         self._store = store
         self._pipeline = pipeline
 
@@ -45,9 +48,15 @@ class Upkeep:
 
     async def round(self, now: float) -> None:
         """Everything once. now: Unix seconds."""
-        self._pipeline.remember_connections()
+        await self.remember_connections()
         await self.fold(now)
         await self.prune(now)
+
+    async def remember_connections(self) -> None:
+        hosts = list(self._hosts)
+        for start in range(0, len(hosts), HOSTS_AT_ONCE):
+            self._pipeline.remember_connections(hosts[start : start + HOSTS_AT_ONCE])
+            await asyncio.sleep(BREATH_SECONDS)
 
     async def fold(self, now: float) -> None:
         samples = self._store.samples
