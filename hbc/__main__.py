@@ -1,0 +1,5 @@
+import sys
+
+from hbc.cli import main
+
+sys.exit(main())

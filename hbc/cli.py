@@ -1,0 +1,249 @@
+"""The command line of the agent. Exit codes: 0 ok, 1 failed, 2 wrong usage."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from hbc import __version__
+
+if TYPE_CHECKING:  # each command imports what it needs: ``hbc --version`` should cost nothing
+    from collections.abc import Callable, Sequence
+
+    from hbc.collect import Collector
+    from hbc.config import Config
+    from hbc.identity import Identity
+    from hbc.spool import Spool
+
+T = TypeVar("T")
+
+_EXAMPLES = """\
+examples:
+  hbc once                            what this machine would report, now
+  hbc run                             report to hbd on this machine
+  hbc run --server https://mon.example:50004 --key-file /etc/hbc/key
+  hbc check-config -c /etc/hbc/config.yaml
+
+The config file is the one given with -c, else $HBC_CONFIG, ./hbc.yaml, ~/.config/hbc/config.yaml,
+/etc/hbc/config.yaml; without any the defaults hold. The key may also come from $HBC_KEY, which unlike --key
+no other user can see in the list of processes.
+"""
+
+
+class Failed(Exception):
+    """The command cannot do what it should; the text says why, in lines for the user."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        status: int = options.command(options)
+        sys.stdout.flush()
+    except Failed as failure:
+        print(failure, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has enough. Nothing may be flushed there at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="hbc",
+        description="The agent of hbd: measures this machine and tells the daemon.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("-V", "--version", action="version", version=f"hbc {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def command(name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        sub.add_argument("-c", "--config", metavar="FILE", help="config file")
+        sub.set_defaults(command=run)
+        return sub
+
+    run = command("run", _run, "measure and report, in the foreground, until stopped")
+    run.add_argument("--server", metavar="URL", action="append", type=_checked("server_url"), help="daemon; repeatable")
+    run.add_argument("--key", type=_checked("key_text"), help="agent key; visible to other users here, see --key-file")
+    run.add_argument("--key-file", metavar="FILE", help="file with the agent key; a key handed out is kept there")
+    run.add_argument("--name", type=_checked("host_name"), help="name of this host; default: the machine's")
+    run.add_argument("--interval", metavar="TIME", type=_checked("interval"), help="between reports: 10, 90s, 5m")
+    run.add_argument("-v", "--verbose", action="store_true", help="tell more in the log")
+    command("once", _once, "collect once and print it as JSON; nothing is sent")
+    command("plugins", _plugins, "list what can be measured here")
+    command("check-config", _check_config, "check the config file and the plugins; every problem is listed")
+    return parser
+
+
+def _checked(check: str) -> Callable[[str], Any]:
+    """An argument checked as the config file's value is."""
+
+    def convert(text: str) -> Any:
+        from hbc import config
+
+        try:
+            return getattr(config, check)(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return convert
+
+
+# ------------------------------------------------------------------------------------------------------------- commands
+
+
+def _run(options: argparse.Namespace) -> int:
+    import asyncio
+    import logging
+    import threading
+
+    from hbc.agent import Agent
+    from hbc.logs import set_up
+    from hbc.spool import SpoolLocked
+
+    set_up(verbose=options.verbose)
+    config = _configured(options)
+    identity, spool = _state(config, options.key or os.environ.get("HBC_KEY"))
+    log = logging.getLogger("hbc")
+    log.info("hbc %s, host %s, reporting to %s", __version__, config.name, ", ".join(config.servers))
+
+    async def work() -> None:
+        await Agent(config, identity, spool).run()
+
+    loop = asyncio.new_event_loop()
+    try:
+        loop.run_until_complete(work())
+    except SpoolLocked as error:
+        raise Failed(f"hbc: {error}") from None
+    if len(threading.enumerate()) > 1:
+        # A look-up of a name or a plugin hangs in a thread; the interpreter would wait for it, we need not.
+        logging.shutdown()
+        os._exit(0)
+    loop.close()
+    return 0
+
+
+def _once(options: argparse.Namespace) -> int:
+    import asyncio
+    import json
+    import time
+
+    config = _configured(options)
+    collector = _collector(config)
+
+    async def measure() -> list[Any]:
+        await collector.prime()
+        await asyncio.sleep(1.0)  # rates are made from two readings
+        return list(await collector.round(time.time()))
+
+    report = {"host": config.name, "time": time.time(), "samples": asyncio.run(measure())}
+    pretty = sys.stdout.isatty()
+    text = json.dumps(report, ensure_ascii=False, indent=2 if pretty else None)
+    print(text.encode(errors="replace").decode())
+    for name, run in sorted(collector.runs.items()):
+        if run.state != "ok":
+            print(f"{name}: {run.state}: {run.reason}", file=sys.stderr)
+    return 0
+
+
+def _plugins(options: argparse.Namespace) -> int:
+    from hbc.plugins.build import build
+
+    config = _configured(options)
+    entries, problems = build(config.plugins, config.plugin_dirs, config.interval)
+    width = max((len(entry.name) for entry in entries), default=0)
+    for entry in sorted(entries, key=lambda entry: entry.name):
+        every = f"every {entry.interval:g} s" if entry.enabled else "disabled"
+        print(f"{entry.name:<{width}}  {every:<12}  {entry.plugin.summary}")
+    for problem in problems:
+        print(config.locate(problem), file=sys.stderr)
+    return 1 if problems else 0
+
+
+def _check_config(options: argparse.Namespace) -> int:
+    from hbc.identity import KeyProblem, read_key
+    from hbc.plugins.build import build
+
+    config = _configured(options)
+    problems = build(config.plugins, config.plugin_dirs, config.interval)[1]
+    if config.key_file is not None:
+        try:
+            read_key(config.key_file)
+        except KeyProblem as problem:
+            problems.append(f"key_file: {problem}")
+    if problems:
+        raise Failed("\n".join(config.locate(problem) for problem in problems))
+    print(f"{config.source or 'no config file, the defaults'}: ok")
+    return 0
+
+
+# ---------------------------------------------------------------------------------------------------------------- parts
+
+
+def _configured(options: argparse.Namespace) -> Config:
+    """The config file with the command line's words over it."""
+    from pathlib import Path
+
+    from hbc.config import ConfigError, find, load
+
+    try:
+        config = load(find(options.config))
+    except ConfigError as error:
+        raise Failed(str(error)) from None
+    given: dict[str, Any] = {
+        "servers": tuple(getattr(options, "server", None) or ()),
+        "name": getattr(options, "name", None),
+        "interval": getattr(options, "interval", None),
+    }
+    config = replace(config, **{key: value for key, value in given.items() if value})
+    if getattr(options, "key_file", None):
+        config = replace(config, key=None, key_file=Path(options.key_file))
+    return config
+
+
+def _state(config: Config, key: str | None) -> tuple[Identity, Spool]:
+    """key: from outside the config file; wins over it."""
+    import logging
+
+    from hbc.config import key_text
+    from hbc.identity import Identity, KeyProblem, read_key, state_directory
+    from hbc.spool import Spool
+
+    log = logging.getLogger("hbc")
+    try:
+        state = state_directory()
+    except OSError as error:
+        raise Failed(f"hbc: no place for its state: {error}") from None
+    key_file = config.key_file or state / "key"
+    try:
+        key = key_text(key) if key else config.key or read_key(key_file)
+    except (ValueError, KeyProblem) as problem:
+        raise Failed(f"hbc: {problem}") from None
+    if config.key and config.source is not None and config.source.stat().st_mode & 0o077:
+        log.warning("%s holds a key and others may read it; run: chmod 600 %s", config.source, config.source)
+    identity = Identity(state, key, key_file)
+    try:
+        identity.note_start()
+    except OSError as error:
+        log.warning("the state directory cannot be written: %s", error)
+    path = config.spool.path or state / "spool"
+    return identity, Spool(path, max_bytes=config.spool.max_bytes, max_age=config.spool.max_age)
+
+
+def _collector(config: Config) -> Collector:
+    from hbc.collect import Collector
+    from hbc.plugins.build import build
+
+    entries, problems = build(config.plugins, config.plugin_dirs, config.interval)
+    for problem in problems:
+        print(config.locate(problem), file=sys.stderr)
+    return Collector(entries)

@@ -1,0 +1,323 @@
+"""The agent's configuration: YAML to plain frozen classes, with every problem at once.
+
+Each problem is ``file:line: key: reason``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from hbc.wire import HTTP_PORT
+from hbc.yaml_text import parse
+
+T = TypeVar("T")
+D = TypeVar("D")
+
+DEFAULT_SERVER = f"http://127.0.0.1:{HTTP_PORT}"
+INTERVAL_LEAST, INTERVAL_MOST = 1.0, 3600.0  # seconds
+MEGABYTE = 1 << 20
+
+_NAME = re.compile(r"[A-Za-z0-9._:-]{1,253}")
+_KEY = re.compile(r"[0-9a-f]{64}")
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)")
+_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_FILE_BYTES = MEGABYTE
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used. ``problems`` are lines ``file:line: key: reason``, in file order."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True)
+class HeartbeatConfig:
+    """port: None takes what the daemon says, 0 sends none. interval: seconds, None is the agent's own."""
+
+    port: int | None = None
+    interval: float | None = None
+
+
+@dataclass(frozen=True)
+class SpoolConfig:
+    """path: None is ``spool`` in the state directory. max_age: seconds."""
+
+    path: Path | None = None
+    max_bytes: int = 256 * MEGABYTE
+    max_age: float = 7 * 86400.0
+
+
+@dataclass(frozen=True)
+class Allow:
+    """What the daemon may ask of this machine; nothing unless it is listed."""
+
+    commands: tuple[str, ...] = ()
+    programs: tuple[str, ...] = ()
+    log_units: tuple[str, ...] = ()
+    log_paths: tuple[str, ...] = ()
+    file_roots: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Config:
+    """source: the file it came from, None for the defaults. Times in seconds."""
+
+    servers: tuple[str, ...] = (DEFAULT_SERVER,)
+    key: str | None = field(default=None, repr=False)
+    key_file: Path | None = None
+    name: str = ""
+    interval: float = 10.0
+    tags: tuple[str, ...] = ()
+    heartbeat: HeartbeatConfig = HeartbeatConfig()
+    plugins: Mapping[str, Any] = field(default_factory=dict)
+    plugin_dirs: tuple[Path, ...] = ()
+    spool: SpoolConfig = SpoolConfig()
+    allow: Allow = Allow()
+    source: Path | None = None
+    lines: Mapping[str, int] = field(default_factory=dict, repr=False, compare=False)
+
+    def locate(self, problem: str) -> str:
+        """``plugins.x.y: reason`` with file and line before it."""
+        path = problem.partition(": ")[0]
+        while path and path not in self.lines:
+            path = path.rpartition(".")[0]
+        return f"{self.source}:{self.lines.get(path, 1)}: {problem}" if self.source else problem
+
+
+def find(explicit: str | None, environment: Mapping[str, str] = os.environ) -> Path | None:
+    """The config file to read: the one given, $HBC_CONFIG, else the first usual one there is; None: there is none."""
+    named = explicit or environment.get("HBC_CONFIG")
+    if named:
+        return Path(named)
+    home = Path(environment.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    usual = (Path("hbc.yaml"), home / "hbc" / "config.yaml", Path("/etc/hbc/config.yaml"))
+    return next((path for path in usual if path.is_file()), None)
+
+
+def load(path: Path | None) -> Config:
+    """Read and check a config file; None gives the defaults. Raises ConfigError."""
+    if path is None:
+        return Config(name=machine_name())
+    try:
+        with path.open("rb") as file:
+            raw = file.read(_FILE_BYTES + 1)
+    except OSError as error:
+        raise ConfigError([f"{path}: {error.strerror or error}"]) from None
+    if len(raw) > _FILE_BYTES:
+        raise ConfigError([f"{path}: larger than {_FILE_BYTES} bytes: that is no configuration"])
+    tree, lines, problems = parse(raw)
+    reader = _Reader(tree, lines, problems)
+    config = _read(reader, path)
+    if reader.problems:
+        raise ConfigError([f"{path}:{line}: {text}" for line, text in sorted(reader.problems, key=lambda p: p[0])])
+    return config
+
+
+def machine_name() -> str:
+    """The machine's host name, with whatever a host may not be called replaced."""
+    return re.sub(r"[^A-Za-z0-9._:-]", "-", socket.gethostname())[:253] or "localhost"
+
+
+# ----------------------------------------------------------------------------------------------------- values to Config
+
+
+class _Reader:
+    """One mapping of the file. Every getter gives the default, and notes a problem, when a value cannot be used."""
+
+    def __init__(self, values: Any, lines: Mapping[str, int], problems: list[tuple[int, str]], path: str = "") -> None:
+        self.problems = problems
+        self._path = path
+        self.lines = lines
+        self._values: dict[str, Any] = {}
+        self._known: list[str] = []
+        if isinstance(values, dict):
+            self._values = values
+        elif values is not None:
+            self.note("", f"must be a section of `key: value` lines, not {_shown(values)}")
+
+    def get(self, key: str, check: Callable[[Any], T], default: D) -> T | D:
+        """check: turns the value into what is wanted, or raises ValueError with the reason."""
+        self._known.append(key)
+        value = self._values.get(key)
+        if value is None:
+            return default
+        try:
+            return check(value)
+        except ValueError as error:
+            self.note(key, str(error))
+            return default
+
+    def section(self, key: str) -> _Reader:
+        self._known.append(key)
+        return _Reader(self._values.get(key), self.lines, self.problems, self._below(key))
+
+    def close(self) -> None:
+        """Call when every key was asked for: what is left is unknown."""
+        for key in self._values:
+            if key not in self._known:
+                close = get_close_matches(key, self._known, n=1)
+                hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(self._known)}"
+                self.note(key, f"there is no such key; {hint}")
+
+    def _below(self, key: str) -> str:
+        return ".".join(part for part in (self._path, key) if part)
+
+    def note(self, key: str, reason: str) -> None:
+        below = self._below(key)
+        self.problems.append((self.lines.get(below, 1), f"{below}: {reason}"))
+
+
+def _read(top: _Reader, path: Path) -> Config:
+    def local(value: Any) -> Path:
+        return path.parent / Path(_text(value)).expanduser()
+
+    def folders(value: Any) -> tuple[Path, ...]:
+        return tuple(local(text) for text in _texts(value))
+
+    key = top.get("key", key_text, None)
+    key_file = top.get("key_file", local, None)
+    heartbeat = top.section("heartbeat")
+    spool = top.section("spool")
+    allow = top.section("allow")
+    config = Config(
+        servers=top.get("server", _servers, (DEFAULT_SERVER,)),
+        key=key,
+        key_file=key_file,
+        name=top.get("name", host_name, "") or machine_name(),
+        interval=top.get("interval", interval, 10.0),
+        tags=top.get("tags", _texts, ()),
+        heartbeat=HeartbeatConfig(
+            port=heartbeat.get("port", _whole(0, 65535), None),
+            interval=heartbeat.get("interval", interval, None),
+        ),
+        plugins=top.get("plugins", _plugins, {}),
+        plugin_dirs=top.get("plugin_dirs", folders, ()),
+        spool=SpoolConfig(
+            path=spool.get("path", local, None),
+            max_bytes=spool.get("max_mb", _whole(1, 1 << 20), 256) * MEGABYTE,
+            max_age=spool.get("max_days", _days, 7.0) * 86400,
+        ),
+        allow=Allow(
+            commands=allow.get("commands", _texts, ()),
+            programs=allow.get("programs", _paths, ()),
+            log_units=allow.get("log_units", _texts, ()),
+            log_paths=allow.get("log_paths", _paths, ()),
+            file_roots=allow.get("file_roots", _paths, ()),
+        ),
+        source=path,
+        lines=top.lines,
+    )
+    if key is not None and key_file is not None:
+        top.note("key_file", "give either key or key_file")
+    for section in (top, heartbeat, spool, allow):
+        section.close()
+    return config
+
+
+def duration(value: Any) -> float:
+    """Seconds of ``3``, ``0.5``, ``90s``, ``5m``, ``1h``. Raises ValueError."""
+    match = None if isinstance(value, bool) else _DURATION.fullmatch(str(value).strip())
+    if match is None:
+        raise ValueError(f"{_shown(value)} is no duration; write seconds (30) or 90s, 5m, 1h")
+    return float(match[1]) * _UNITS[match[2]]
+
+
+def interval(value: Any) -> float:
+    """A duration that can lie between two reports. Raises ValueError."""
+    seconds = duration(value)
+    if not INTERVAL_LEAST <= seconds <= INTERVAL_MOST:
+        raise ValueError(f"{seconds:g} s is out of range, {INTERVAL_LEAST:g} to {INTERVAL_MOST:g} s can be used")
+    return seconds
+
+
+def server_url(value: Any) -> str:
+    """An http or https address. Raises ValueError."""
+    text = _text(value)
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError as error:
+        raise ValueError(f"{text!r} is no address: {error}") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0 or re.search(r"[\s\x00-\x1f]", text):
+        raise ValueError(f"{text!r} is no address like https://monitor.example:{HTTP_PORT}")
+    if parts.username or parts.query or parts.fragment:
+        raise ValueError("an address has no user, query or fragment here")
+    return text
+
+
+def key_text(value: Any) -> str:
+    """An agent key. Raises ValueError, which does not repeat it."""
+    if not isinstance(value, str) or not _KEY.fullmatch(value):
+        raise ValueError("an agent key is 64 characters of 0-9 and a-f")
+    return value
+
+
+def host_name(value: Any) -> str:
+    """What the daemon may call this machine. Raises ValueError."""
+    text = _text(value)
+    if not _NAME.fullmatch(text):
+        raise ValueError(f"{text!r} is no host name: 1-253 letters, digits, '.', '_', '-' and ':' can be used")
+    return text
+
+
+def _servers(value: Any) -> tuple[str, ...]:
+    servers = tuple(server_url(item) for item in (value if isinstance(value, list) else [value]))
+    if not servers:
+        raise ValueError("the list is empty")
+    return servers
+
+
+def _plugins(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"must be a section with one entry a plugin, not {_shown(value)}")
+    return value
+
+
+def _days(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.01 <= value <= 3650:
+        raise ValueError(f"{_shown(value)} is no number of days from 0.01 to 3650")
+    return float(value)
+
+
+def _whole(least: int, most: int) -> Callable[[Any], int]:
+    def check(value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise ValueError(f"{_shown(value)} is no whole number from {least} to {most}")
+        return value
+
+    return check
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"must be a text, not {_shown(value)}")
+    return value
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    """A list of texts; one alone is a list of one."""
+    return tuple(_text(item) for item in (value if isinstance(value, list) else [value]))
+
+
+def _paths(value: Any) -> tuple[str, ...]:
+    paths = _texts(value)
+    for path in paths:
+        if not path.startswith("/"):
+            raise ValueError(f"{path!r} must begin with /")
+    return paths
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict | list):
+        return "a section" if isinstance(value, dict) else "a list"
+    return str(value).lower() if isinstance(value, bool) else repr(value)

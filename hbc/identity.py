@@ -1,0 +1,116 @@
+"""Who this agent is: its state directory, its key, and which start of which boot this is."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from hbc.config import key_text
+from hbc.wire import key_hash
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+class KeyProblem(Exception):
+    """The key file cannot be used; says why in words."""
+
+
+class Identity:
+    """run_id names this start for ever. event: ``booted`` when the machine booted since the last start."""
+
+    def __init__(self, state: Path, key: str | None, key_file: Path) -> None:
+        """key: None while not enrolled. key_file: where a key that the daemon hands out is kept."""
+        self.run_id = secrets.token_hex(8)
+        self.boot_id = boot_id()
+        self.event: Literal["booted", "started"] = "started"
+        self.key = key
+        self.key_hash = None if key is None else key_hash(key)
+        self._key_file = key_file
+        self._boot_file = state / "boot_id"
+
+    def note_start(self) -> None:
+        """Compare with the boot of the last start and remember this one. Raises OSError when that cannot be written."""
+        try:
+            before = self._boot_file.read_text(errors="replace").strip()
+        except FileNotFoundError:
+            before = ""
+        if before == self.boot_id:
+            return
+        if before:
+            self.event = "booted"
+        write_private(self._boot_file, self.boot_id)
+
+    def enrolled(self, key: str) -> None:
+        """The daemon gave us a key. Raises ValueError when it is none, OSError when it cannot be kept for later."""
+        key_text(key)
+        self.key, self.key_hash = key, key_hash(key)
+        write_private(self._key_file, key)
+
+
+def state_directory(environment: Mapping[str, str] = os.environ) -> Path:
+    """Where the agent keeps what must outlive it, made if need be. Raises OSError.
+
+    $STATE_DIRECTORY (systemd gives it), as root /var/lib/hbc, else ``hbc`` in the user's state directory.
+    """
+    given = environment.get("STATE_DIRECTORY", "").partition(":")[0]
+    home = Path(environment.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "hbc"
+    if given:
+        folder = Path(given)
+    elif os.geteuid() == 0:
+        folder = Path("/var/lib/hbc")
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError:
+            folder = home
+    else:
+        folder = home
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
+
+
+def read_key(path: Path) -> str | None:
+    """The key in a file, None when there is no file. Raises KeyProblem."""
+    try:
+        with path.open() as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            text = file.read(1024).strip()
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise KeyProblem(f"{path}: {error}") from None
+    if mode & 0o077:
+        raise KeyProblem(f"{path}: others may read it (mode {mode:04o}); run: chmod 600 {path}")
+    try:
+        return key_text(text)
+    except ValueError as error:
+        raise KeyProblem(f"{path}: {error}") from None
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only this user may read, whole or not at all. Raises OSError."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(file, "w") as out:
+            out.write(text + "\n")
+            out.flush()
+            os.fsync(out.fileno())
+        fresh.replace(path)
+    except BaseException:
+        fresh.unlink(missing_ok=True)
+        raise
+
+
+def boot_id() -> str:
+    """The same until the machine boots again."""
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError:
+        import psutil
+
+        return f"boot-{int(psutil.boot_time() // 60)}"
