@@ -157,7 +157,8 @@ class Collector:
             wait = running.expire()
             while not over.is_set():
                 try:
-                    await asyncio.wait_for(over.wait(), wait)
+                    async with asyncio.timeout(wait):  # wait_for would now and then swallow a cancellation in 3.11
+                        await over.wait()
                 except TimeoutError:
                     wait = running.expire()
         finally:
