@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # each command imports what it needs: ``hbc --version`` shoul
     from hbc.collect import Collector
     from hbc.config import Config
     from hbc.identity import Identity
+    from hbc.plugins.build import Entry
     from hbc.spool import Spool
 
 T = TypeVar("T")
@@ -79,7 +80,8 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--interval", metavar="TIME", type=_checked("interval"), help="between reports: 10, 90s, 5m")
     run.add_argument("-v", "--verbose", action="store_true", help="tell more in the log")
     command("once", _once, "collect once and print it as JSON; nothing is sent")
-    command("plugins", _plugins, "list what can be measured here")
+    plugins = command("plugins", _plugins, "list what can be measured here, and whether it works")
+    plugins.add_argument("names", nargs="*", metavar="NAME", help="show the metrics of these, with units")
     command("check-config", _check_config, "check the config file and the plugins; every problem is listed")
     return parser
 
@@ -138,14 +140,10 @@ def _once(options: argparse.Namespace) -> int:
     import time
 
     config = _configured(options)
-    collector = _collector(config)
-
-    async def measure() -> list[Any]:
-        await collector.prime()
-        await asyncio.sleep(1.0)  # rates are made from two readings
-        return list(await collector.round(time.time()))
-
-    report = {"host": config.name, "time": time.time(), "samples": asyncio.run(measure())}
+    collector, _, problems = _collector(config)
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    report = {"host": config.name, "time": time.time(), "samples": asyncio.run(_measured(collector))}
     pretty = sys.stdout.isatty()
     text = json.dumps(report, ensure_ascii=False, indent=2 if pretty else None)
     print(text.encode(errors="replace").decode())
@@ -156,17 +154,47 @@ def _once(options: argparse.Namespace) -> int:
 
 
 def _plugins(options: argparse.Namespace) -> int:
-    from hbc.plugins.build import build
+    import asyncio
 
-    config = _configured(options)
-    entries, problems = build(config.plugins, config.plugin_dirs, config.interval)
-    width = max((len(entry.name) for entry in entries), default=0)
-    for entry in sorted(entries, key=lambda entry: entry.name):
-        every = f"every {entry.interval:g} s" if entry.enabled else "disabled"
-        print(f"{entry.name:<{width}}  {every:<12}  {entry.plugin.summary}")
+    collector, entries, problems = _collector(_configured(options))
+    by_name = {entry.name: entry for entry in sorted(entries, key=lambda entry: entry.name)}
+    if unknown := [name for name in options.names if name not in by_name]:
+        raise Failed(f"hbc: no such plugin here: {', '.join(unknown)}; there are {', '.join(by_name)}")
+    if options.names:
+        for name in options.names:
+            _describe(by_name[name])
+        return 0
+    asyncio.run(_measured(collector))
+    width = max((len(name) for name in by_name), default=0)
+    for name, entry in by_name.items():
+        run = collector.runs.get(name)
+        every = f"every {entry.interval:g} s" if entry.enabled else "-"
+        state = "disabled" if run is None else run.state
+        note = f" ({run.reason})" if run is not None and run.reason else ""
+        print(f"{name:<{width}}  {every:<12}  {state:<11}  {entry.plugin.summary}{note}")
     for problem in problems:
-        print(config.locate(problem), file=sys.stderr)
+        print(problem, file=sys.stderr)
     return 1 if problems else 0
+
+
+def _describe(entry: Entry) -> None:
+    """One plugin with what it measures and what can be set."""
+    print(f"{entry.name}: {entry.plugin.summary}")
+    for metric in entry.plugin.metrics:
+        print(f"  {metric.name:<28}  {metric.unit:<10}  {metric.help}")
+    for option, text in entry.plugin.options.items():
+        print(f"  option {option:<21}  {'':<10}  {text}")
+
+
+async def _measured(collector: Collector) -> list[Any]:
+    """One round of everything, with the two readings that rates are made from; it waits for slow programs too."""
+    import asyncio
+    import math
+    import time
+
+    await collector.prime()
+    await asyncio.sleep(1.0)
+    return list(await collector.round(time.time(), patience=math.inf))
 
 
 def _check_config(options: argparse.Namespace) -> int:
@@ -239,11 +267,11 @@ def _state(config: Config, key: str | None) -> tuple[Identity, Spool]:
     return identity, Spool(path, max_bytes=config.spool.max_bytes, max_age=config.spool.max_age)
 
 
-def _collector(config: Config) -> Collector:
+def _collector(config: Config) -> tuple[Collector, list[Entry], list[str]]:
+    """What collects, the plugins that there are, and what is wrong with those that were left out."""
     from hbc.collect import Collector
     from hbc.plugins.build import build
 
-    entries, problems = build(config.plugins, config.plugin_dirs, config.interval)
-    for problem in problems:
-        print(config.locate(problem), file=sys.stderr)
-    return Collector(entries)
+    facts: dict[str, Any] = {}
+    entries, problems = build(config.plugins, config.plugin_dirs, config.interval, facts)
+    return Collector(entries, facts), entries, [config.locate(problem) for problem in problems]

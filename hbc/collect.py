@@ -127,7 +127,7 @@ class Collector:
                 self._due[name] = self._after(begin.mono, max(ASK_AGAIN_SECONDS, self.entries[name].interval))
             if data:
                 off = outcome.started - begin.clock
-                wall = begin.wall + off if abs(off) > _LATE else begin.wall
+                wall = round(begin.wall + off, 3) if abs(off) > _LATE else begin.wall
                 samples.append({"plugin": name, "time": wall, "data": data})
         return samples
 

@@ -179,3 +179,22 @@ def test_closed_stderr_does_not_end_the_agent(tmp_path: Path) -> None:
     process.stderr.close()
     process.terminate()
     assert process.wait(timeout=10) == 0
+
+
+def test_plugins_say_whether_they_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = "plugins:\n  broken: {type: exec, command: [/nowhere/at/all]}\n"
+    assert main(["plugins", "-c", config(tmp_path, text)]) == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert " ok " in lines["cpu_monitor"]
+    assert " failed " in lines["broken"]
+    assert "/nowhere/at/all" in lines["broken"]
+
+
+def test_a_named_plugin_is_shown_with_its_metrics(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plugins", "memory_monitor"]) == 0
+    assert "available_mb" in capsys.readouterr().out
+
+
+def test_an_unknown_plugin_is_told_with_those_that_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plugins", "cpu"]) == 1
+    assert "there are agent_monitor, cpu_monitor" in capsys.readouterr().err
