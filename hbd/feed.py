@@ -12,67 +12,28 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterable, Sequence
-from typing import Literal, NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
-from msgspec import Struct
-
-from hbd.access import EVERYBODY, Action, Identity, may
 from hbd.errors import Conflict
 from hbd.hosts import Host, Hosts
 from hbd.model import Message, Sample
 from hbd.stats import Stats
+from hbd.subscription import Channel, Frames, Key, Subscription, View
 
 log = logging.getLogger(__name__)
 
-TICK_SECONDS = 0.2
+TICK_SECONDS = 0.15
 CATCH_UP_SECONDS = 0.02  # how often those who are behind are looked at
 STALL_SECONDS = 10.0
 MAX_BUFFERED_BYTES = 32 * 1024  # handed to one connection before it has taken what it was handed before
 MAX_PENDING = 20_000  # changes that wait for one subscriber
-MAX_PENDING_MESSAGES = 200
 MAX_MESSAGES_PER_TICK = 500
 
 GOING_AWAY = 1001
 TRY_AGAIN_LATER = 1013
 
-Type = Literal["host", "plugin", "message"]
-Key = tuple[Type, int, str]  # (type, host id, plugin); only of states, messages are never replaced by newer ones
 MESSAGE: Key = ("message", 0, "")
-
-
-class Frames(Protocol):
-    """Puts changes into words. Packed bytes go on the wire as they are."""
-
-    def host(self, host: Host) -> bytes: ...
-    def plugin(self, host: Host, sample: Sample) -> bytes: ...
-    def message(self, message: Message) -> bytes: ...
-    def forget(self, host_id: int) -> None:
-        """The host has changed: words kept for it are out of date."""
-
-    def pack(self, words: Sequence[bytes], batch: bool) -> list[bytes]: ...
-
-
-class Channel(Protocol):
-    """One subscriber's connection. None of this waits."""
-
-    def buffered(self) -> int:
-        """Bytes that were written and have not left."""
-
-    def write(self, data: bytes) -> None: ...
-    def close(self, code: int, reason: str) -> None: ...
-
-
-class View(Struct, frozen=True, cache_hash=True):
-    """What a subscriber gets to see. hosts: lower-case names; None: all it may. batch: many words in one frame."""
-
-    identity: Identity = EVERYBODY
-    hosts: frozenset[str] | None = None
-    types: frozenset[str] | None = None
-    batch: bool = False
-
-    def takes(self, type: Type) -> bool:
-        return self.types is None or type in self.types
 
 
 class _Change:
@@ -106,25 +67,6 @@ class _News(NamedTuple):
         return [*self.states.values(), *self.messages]
 
 
-class Subscription:
-    """One subscriber. backlog: packed, goes out before anything newer.
-
-    pending, messages: what came since it fell behind, not yet packed: the newest words of each key.
-    """
-
-    __slots__ = ("backlog", "behind_since", "channel", "closed", "messages", "pending", "view", "wanted")
-
-    def __init__(self, channel: Channel, view: View) -> None:
-        self.channel = channel
-        self.view = view
-        self.wanted: View | None = None
-        self.backlog: deque[bytes] = deque()
-        self.pending: dict[Key, bytes] = {}
-        self.messages: deque[bytes] = deque(maxlen=MAX_PENDING_MESSAGES)
-        self.behind_since: float | None = None
-        self.closed = False
-
-
 class Feed:
     """``host``, ``plugin`` and ``message`` never wait and never raise; ``run`` does the work. Times are monotonic."""
 
@@ -140,7 +82,7 @@ class Feed:
         self._changed_plugins: dict[tuple[int, str], Sample] = {}
         self._messages: deque[Message] = deque(maxlen=MAX_MESSAGES_PER_TICK)
         self._everybody: set[Subscription] = set()
-        self._somebody = asyncio.Event()
+        self._news_came = asyncio.Event()
         self._shut = False
         stats.describe("feed_messages_total", "Words handed to subscribers of the live feed.")
         stats.describe("feed_coalesced_total", "Words that were not sent because newer ones came.")
@@ -160,6 +102,7 @@ class Feed:
         self._frames.forget(host_id)
         if self._everybody:
             self._changed_hosts[host_id] = None
+            self._news_came.set()
 
     def plugin(self, host_id: int, sample: Sample) -> None:
         """A sample came in; of several in one tick the newest counts. The host's own numbers change with it."""
@@ -175,6 +118,7 @@ class Feed:
             if len(self._messages) == MAX_MESSAGES_PER_TICK:
                 self._stats.count("feed_coalesced_total")
             self._messages.append(message)
+            self._news_came.set()
 
     # ------------------------------------------------------------------------------------------------ who listens
 
@@ -189,13 +133,13 @@ class Feed:
             raise Conflict("Too many open connections to the live feed")
         subscription = Subscription(channel, view)
         self._everybody.add(subscription)
-        self._somebody.set()
         self._enter(subscription, view, now)
         return subscription
 
     def narrow(self, subscription: Subscription, view: View) -> None:
         """Show another view from the next tick on, beginning with its snapshot."""
         subscription.wanted = view
+        self._news_came.set()
 
     def tell(self, subscription: Subscription, packed: Iterable[bytes], now: float) -> None:
         """Packed words for this subscriber alone, in order with all else."""
@@ -208,7 +152,6 @@ class Feed:
         self._silence(subscription)
         self._everybody.discard(subscription)
         if not self._everybody:
-            self._somebody.clear()
             self._take_changes()
             self._snapshots.clear()
 
@@ -221,23 +164,25 @@ class Feed:
     # ------------------------------------------------------------------------------------------------ the work
 
     async def run(self) -> None:
-        """Tick for ever; sleep while nobody listens."""
+        """Tick for ever: at once when something changes after a pause, else every TICK_SECONDS; sleep without news."""
         loop = asyncio.get_running_loop()
-        due = loop.time()
         while True:
-            await self._somebody.wait()
-            now = loop.time()
-            try:
-                if now >= due:
-                    due = now + TICK_SECONDS
-                    self.tick(now)
-                elif self._behind:
-                    self.catch_up(now)
-            except Exception:
-                self._stats.count("feed_errors_total")
-                log.exception("A round of the live feed failed")
-            wait = due - loop.time()
-            await asyncio.sleep(max(0.001, min(wait, CATCH_UP_SECONDS) if self._behind else wait))
+            await self._news_came.wait()
+            self._news_came.clear()
+            due = loop.time() + TICK_SECONDS
+            self._round(self.tick, loop.time())
+            while (wait := due - loop.time()) > 0:
+                await asyncio.sleep(min(wait, CATCH_UP_SECONDS) if self._behind else wait)
+                self._round(self.catch_up, loop.time())
+            if self._behind:
+                self._news_came.set()
+
+    def _round(self, work: Callable[[float], None], now: float) -> None:
+        try:
+            work(now)
+        except Exception:
+            self._stats.count("feed_errors_total")
+            log.exception("A round of the live feed failed")
 
     def tick(self, now: float) -> None:
         """Hand everybody what changed since the last tick."""
@@ -283,7 +228,7 @@ class Feed:
     def _news(self, view: View, changes: Sequence[_Change]) -> _News:
         news = _News({}, [])
         for change in changes:
-            if not view.takes(change.key[0]) or not self._sees(view, change.host):
+            if not view.takes(change.key[0]) or not view.sees(change.host):
                 continue
             try:
                 words = change.words(self._frames)
@@ -296,15 +241,6 @@ class Feed:
             else:
                 news.states[change.key] = words
         return news
-
-    @staticmethod
-    def _sees(view: View, host: Host | None) -> bool:
-        """Whether a view shows a host; the daemon's own messages are for those who look at all hosts."""
-        if host is None:
-            return view.hosts is None and may(view.identity, Action.VIEW).allowed
-        if view.hosts is not None and host.name.lower() not in view.hosts:
-            return False
-        return may(view.identity, Action.VIEW, host).allowed
 
     def _enter(self, subscription: Subscription, view: View, now: float) -> None:
         """Put a subscriber into the group of its view, with the view's snapshot before it."""
@@ -323,7 +259,7 @@ class Feed:
     def _snapshot(self, view: View) -> list[bytes]:
         """All hosts of a view. It is kept until the tick that finds a change, which then follows it."""
         if view not in self._snapshots:
-            shown = [host for host in self._hosts if self._sees(view, host)] if view.takes("host") else []
+            shown = [host for host in self._hosts if view.sees(host)] if view.takes("host") else []
             self._snapshots[view] = self._frames.pack([self._frames.host(host) for host in shown], view.batch)
             self._stats.count("feed_snapshots_total")
         return self._snapshots[view]
@@ -332,6 +268,7 @@ class Feed:
         if subscription.behind_since is None:
             subscription.behind_since = now
             self._behind[subscription] = None
+            self._news_came.set()
 
     def _put_by(self, subscription: Subscription, news: _News, now: float) -> None:
         """Keep news for a subscriber that is behind."""

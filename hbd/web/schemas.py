@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct, field
 
@@ -172,6 +172,9 @@ class FeedMessage(Struct, tag="message"):
     data: JournalMessage
 
 
+FeedType = Literal["host", "plugin", "alert", "message"]
+
+
 class Subscribe(Struct, tag="subscribe"):
     """What a subscriber may send to narrow what it gets. None means all.
 
@@ -179,5 +182,5 @@ class Subscribe(Struct, tag="subscribe"):
     """
 
     hosts: list[str] | None = None
-    types: list[str] | None = None
+    types: list[FeedType] | None = None
     batch: bool = False

@@ -1,0 +1,79 @@
+"""One subscriber of the live feed: what it wants to see, what waits for it, and how it is reached."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+from msgspec import Struct
+
+from hbd.access import EVERYBODY, Action, Identity, may
+from hbd.hosts import Host
+from hbd.model import Message, Sample
+
+MAX_PENDING_MESSAGES = 200
+
+Type = Literal["host", "plugin", "message"]
+Key = tuple[Type, int, str]  # (type, host id, plugin); only of states, messages are never replaced by newer ones
+
+
+class Frames(Protocol):
+    """Puts changes into words. Packed bytes go on the wire as they are."""
+
+    def host(self, host: Host) -> bytes: ...
+    def plugin(self, host: Host, sample: Sample) -> bytes: ...
+    def message(self, message: Message) -> bytes: ...
+    def forget(self, host_id: int) -> None:
+        """The host has changed: words kept for it are out of date."""
+
+    def pack(self, words: Sequence[bytes], batch: bool) -> list[bytes]: ...
+
+
+class Channel(Protocol):
+    """One subscriber's connection. None of this waits."""
+
+    def buffered(self) -> int:
+        """Bytes that were written and have not left."""
+
+    def write(self, data: bytes) -> None: ...
+    def close(self, code: int, reason: str) -> None: ...
+
+
+class View(Struct, frozen=True, cache_hash=True):
+    """What a subscriber gets to see. hosts: lower-case names; None: all it may. batch: many words in one frame."""
+
+    identity: Identity = EVERYBODY
+    hosts: frozenset[str] | None = None
+    types: frozenset[str] | None = None
+    batch: bool = False
+
+    def takes(self, type: Type) -> bool:
+        return self.types is None or type in self.types
+
+    def sees(self, host: Host | None) -> bool:
+        """Whether it shows a host; None: the daemon's own messages, which are for those who look at all hosts."""
+        if host is None:
+            return self.hosts is None and may(self.identity, Action.VIEW).allowed
+        if self.hosts is not None and host.name.lower() not in self.hosts:
+            return False
+        return may(self.identity, Action.VIEW, host).allowed
+
+
+class Subscription:
+    """One subscriber. backlog: packed, goes out before anything newer.
+
+    pending, messages: what came since it fell behind, not yet packed: the newest words of each key.
+    """
+
+    __slots__ = ("backlog", "behind_since", "channel", "closed", "messages", "pending", "view", "wanted")
+
+    def __init__(self, channel: Channel, view: View) -> None:
+        self.channel = channel
+        self.view = view
+        self.wanted: View | None = None
+        self.backlog: deque[bytes] = deque()
+        self.pending: dict[Key, bytes] = {}
+        self.messages: deque[bytes] = deque(maxlen=MAX_PENDING_MESSAGES)
+        self.behind_since: float | None = None
+        self.closed = False

@@ -1,0 +1,112 @@
+"""One row of the route table, and one call of it as its handler sees it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import KW_ONLY, dataclass, field
+from enum import Enum
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from hbd.access import Action, Identity
+from hbd.hosts import Host
+from hbd.web.parts import Parts
+
+Handler = Callable[["Call"], Awaitable[Any]]
+"""Answers with anything msgspec can encode, with a ``Body``, or with a response of aiohttp's."""
+
+_GZIP = re.compile(r"(?:^|,)\s*gzip\s*(?:$|,|;(?!\s*q=0(?:\.0*)?\s*(?:$|,)))", re.IGNORECASE)
+_PLACEHOLDER = re.compile(r"\{(\w+)(?::[^{}]*)?\}")
+
+
+class Kind(Enum):
+    """How a route answers: JSON and errors as JSON, HTML for people, or a connection that stays open."""
+
+    API = "api"
+    PAGE = "page"
+    STREAM = "stream"
+
+
+@dataclass(frozen=True)
+class Route:
+    """One row of the table. Everything else about a route is made from it.
+
+    action: what the caller must be allowed to do, with the host in the path where it has ``{host}``; None: nobody may.
+    query: the struct of its query parameters. body: the type of the JSON it takes. answer: the type it answers with.
+    media: what an answer that is not JSON is. statuses: the answers other than 200 that a client should expect.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    action: Action | None
+    _: KW_ONLY
+    summary: str
+    kind: Kind = Kind.API
+    query: type[msgspec.Struct] | None = None
+    body: Any = None
+    answer: Any = None
+    media: str = "application/json"
+    statuses: tuple[int, ...] = ()
+
+    @property
+    def template(self) -> str:
+        """The path without the patterns of its placeholders: ``/static/{path}``."""
+        return _PLACEHOLDER.sub(r"{\1}", self.path)
+
+    @property
+    def placeholders(self) -> list[str]:
+        return _PLACEHOLDER.findall(self.path)
+
+
+@dataclass(frozen=True)
+class Body:
+    """Bytes that are ready to go out."""
+
+    data: bytes
+    media: str = "application/json"
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(kw_only=True)
+class Call:
+    """One call of a route, already authorised, its parameters already checked.
+
+    path: placeholder to text, percent-decoded once. query, body: of the types in the route.
+    """
+
+    request: web.Request
+    parts: Parts
+    route: Route
+    identity: Identity
+    path: dict[str, str]
+    query: Any = None
+    body: Any = None
+    host_in_path: Host | None = None
+
+    @property
+    def routes(self) -> tuple[Route, ...]:
+        """The whole table that this route is in."""
+        return self.request.app[TABLE]
+
+    def matches(self, etag: str) -> bool:
+        """Whether the caller has what this ETag names."""
+        wanted = self.request.headers.get("If-None-Match", "")
+        return wanted == "*" or etag in (part.strip().removeprefix("W/") for part in wanted.split(","))
+
+    @property
+    def takes_gzip(self) -> bool:
+        return _GZIP.search(self.request.headers.get("Accept-Encoding", "")) is not None
+
+    @property
+    def host(self) -> Host:
+        """The host in the path."""
+        assert self.host_in_path is not None, f"{self.route.path} names no host"
+        return self.host_in_path
+
+
+TABLE: web.AppKey[tuple[Route, ...]] = web.AppKey("routes")

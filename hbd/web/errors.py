@@ -1,0 +1,102 @@
+"""How errors look over HTTP: one shape, ``{"error": text}``, made here and nowhere else."""
+
+from __future__ import annotations
+
+import logging
+import re
+from http import HTTPStatus
+
+import msgspec
+from aiohttp import web
+
+from hbd.access import Verdict
+from hbd.errors import Conflict, Forbidden, HbdError, InvalidInput, NotFound, StorageError
+from hbd.web import schemas
+
+log = logging.getLogger(__name__)
+
+MAX_TEXT = 400  # an error may name what was asked for, but it is no echo
+RETRY_SECONDS = "5"
+
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+_VALIDATION = re.compile(r"(?P<reason>.*?)(?: - at `\$(?P<path>.*)`)?", re.DOTALL)
+
+
+class Unauthorised(HbdError):
+    """We do not know who is asking, and only those we know may."""
+
+
+class Unsupported(HbdError):
+    """The body is not of a media type that is taken here."""
+
+
+class Misdirected(HbdError):
+    """The request is for a site that we are not."""
+
+
+class Busy(HbdError):
+    """No room at the moment."""
+
+
+STATUS: dict[type[Exception], int] = {
+    InvalidInput: 400,
+    Unauthorised: 401,
+    Forbidden: 403,
+    NotFound: 404,
+    Conflict: 409,
+    Unsupported: 415,
+    Misdirected: 421,
+    Busy: 503,
+    StorageError: 503,
+    HbdError: 500,
+}
+
+HEADERS: dict[int, dict[str, str]] = {
+    401: {"WWW-Authenticate": "Bearer"},
+    503: {"Retry-After": RETRY_SECONDS},
+}
+
+
+def printable(text: str) -> str:
+    """Text from outside, short and in one visible line."""
+    short = text if len(text) <= MAX_TEXT else text[:MAX_TEXT] + "…"
+    return _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", short)
+
+
+def response(status: int, text: str, headers: dict[str, str] | None = None) -> web.Response:
+    return web.Response(
+        status=status,
+        body=msgspec.json.encode(schemas.Error(printable(text))),
+        content_type="application/json",
+        headers={**HEADERS.get(status, {}), **(headers or {})},
+    )
+
+
+def response_for(error: Exception) -> web.Response:
+    """What somebody is told who ran into an error. The unexpected is logged whole and told as an internal error."""
+    if isinstance(error, web.HTTPException):
+        allow = {name: error.headers[name] for name in ("Allow", "Location") if name in error.headers}
+        if error.status < 400:
+            return web.Response(status=error.status, headers=allow)
+        return response(error.status, HTTPStatus(error.status).phrase, allow)
+    for kind in type(error).__mro__:
+        if (status := STATUS.get(kind)) is not None and status != 500:
+            return response(status, str(error))
+    log.error("A request failed", exc_info=error)
+    return response(500, "internal error")
+
+
+def require(verdict: Verdict) -> None:
+    """Raises Unauthorised or Forbidden, unless it was allowed."""
+    if verdict.stranger:
+        raise Unauthorised(verdict.reason)
+    if not verdict.allowed:
+        raise Forbidden(verdict.reason)
+
+
+def invalid(error: msgspec.ValidationError) -> InvalidInput:
+    """msgspec's complaint in our words: the field first, ``limit: expected int >= 1``."""
+    match = _VALIDATION.fullmatch(str(error))
+    assert match is not None
+    reason = match["reason"].replace("`", "")
+    return InvalidInput(reason[:1].lower() + reason[1:], (match["path"] or "").lstrip("."))

@@ -1,0 +1,109 @@
+"""The daemon's own numbers and the presence of its hosts for Prometheus, in its text format or as OpenMetrics."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+
+import hbd
+from hbd.access import Action, Identity, may
+from hbd.model import State
+from hbd.stats import BUCKETS, Histogram, Labels
+from hbd.web.hostview import NOT_HEARD
+from hbd.web.parts import Parts
+
+TEXT = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+PREFIX = "hbd_"
+
+Series = Iterable[tuple[Labels, float]]
+
+
+class _Page:
+    """The lines of one exposition."""
+
+    def __init__(self, openmetrics: bool) -> None:
+        self._openmetrics = openmetrics
+        self.lines: list[str] = []
+
+    def head(self, name: str, kind: str, text: str) -> None:
+        # OpenMetrics names a counter without the ending that its samples carry.
+        family = name.removesuffix("_total") if self._openmetrics and kind == "counter" else name
+        self.lines += (f"# HELP {family} {_escape_help(text or name)}", f"# TYPE {family} {kind}")
+
+    def series(self, name: str, kind: str, text: str, series: Series) -> None:
+        self.head(name, kind, text)
+        self.lines += [f"{name}{_labels(labels)} {_number(value)}" for labels, value in series]
+
+    def histogram(self, name: str, text: str, histogram: Histogram) -> None:
+        self.head(name, "histogram", text)
+        seen = 0
+        for edge, count in zip((*BUCKETS, math.inf), histogram.counts, strict=True):
+            seen += count
+            self.lines.append(f'{name}_bucket{{le="{_number(edge)}"}} {seen}')
+        self.lines += (f"{name}_sum {_number(histogram.total)}", f"{name}_count {seen}")
+
+    def text(self) -> str:
+        end = ["# EOF"] if self._openmetrics else []
+        return "\n".join([*self.lines, *end, ""])
+
+
+def exposition(parts: Parts, identity: Identity, *, openmetrics: bool) -> str:
+    """Everything, as one text; of hosts only those that identity may see."""
+    page = _Page(openmetrics)
+    stats = parts.stats
+    page.series(f"{PREFIX}build_info", "gauge", "The version of the daemon.", [((("version", hbd.__version__),), 1)])
+    counts = parts.presence.counts()
+    page.series(
+        f"{PREFIX}hosts", "gauge", "Hosts by state.", [((("state", state),), counts.get(state, 0)) for state in State]
+    )
+    for name, kind, text, series in _hosts(parts, identity):
+        page.series(PREFIX + name, kind, text, series)
+    for name in sorted(stats.counters):
+        series_of = stats.counters[name] or {(): 0.0}
+        page.series(PREFIX + name, "counter", stats.help.get(name, ""), sorted(series_of.items()))
+    for name in sorted(stats.gauges):
+        page.series(PREFIX + name, "gauge", stats.help.get(name, ""), [((), stats.gauges[name]())])
+    for name in sorted(stats.histograms):
+        page.histogram(PREFIX + name, stats.help.get(name, ""), stats.histograms[name])
+    return page.text()
+
+
+def _hosts(parts: Parts, identity: Identity) -> Iterator[tuple[str, str, str, Series]]:
+    up, seen, rtt = [], [], []
+    for host in parts.hosts:
+        if not may(identity, Action.VIEW, host).allowed:
+            continue
+        view = parts.presence.view(host.id) or NOT_HEARD
+        labels = (("host", host.name),)
+        up.append((labels, float(view.state is State.UP)))
+        if view.last_seen is not None:
+            seen.append((labels, view.last_seen))
+        rtt += [
+            ((*labels, ("family", connection.family)), connection.rtt)
+            for connection in view.connections
+            if connection.rtt is not None
+        ]
+    yield "host_up", "gauge", "Whether the host is up.", up
+    yield "host_last_seen_timestamp_seconds", "gauge", "When the host last gave a sign of life.", seen
+    yield "host_rtt_seconds", "gauge", "Round trip of the last heartbeat.", rtt
+
+
+def _labels(labels: Labels) -> str:
+    if not labels:
+        return ""
+    return "{" + ",".join(f'{name}="{_escape(value)}"' for name, value in labels) + "}"
+
+
+def _escape(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def _escape_help(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', "'").replace("\n", "\\n")
+
+
+def _number(value: float) -> str:
+    if math.isinf(value):
+        return "+Inf" if value > 0 else "-Inf"
+    return repr(float(value))

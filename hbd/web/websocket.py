@@ -1,0 +1,166 @@
+"""WebSockets: the live feed at ``/hbd`` of both ports, and the way in for agents.
+
+What subscribers get is decided in ``hbd/feed.py``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Annotated
+
+import msgspec
+from aiohttp import WSCloseCode, WSMsgType, web
+from msgspec import Meta, Struct
+
+from hbd.access import Identity
+from hbd.errors import Conflict, Forbidden, InvalidInput
+from hbd.feed import TRY_AGAIN_LATER
+from hbd.subscription import View
+from hbd.web import schemas
+from hbd.web.auth import check_origin
+from hbd.web.call import Call
+from hbd.web.errors import Busy, invalid
+from hbd.web.frames import error_frame
+
+PING_SECONDS = 30.0
+GOODBYE_SECONDS = 30.0  # how long a connection that we end may take to read what is on its way
+FLUSH_SECONDS = 0.05  # how often that is looked at
+MAX_FRAME_BYTES = 64 * 1024
+MAX_MISTAKES = 5  # unreadable frames of one subscriber
+SEND_BUFFER_BYTES = 64 * 1024  # small, so that a subscriber that reads nothing is noticed soon
+
+
+class FeedQuery(Struct):
+    """The same as in a subscribe frame, for those who know at once what they want."""
+
+    hosts: Annotated[str | None, Meta(description="Only these hosts, separated by commas.")] = None
+    types: Annotated[str | None, Meta(description="Only these types, separated by commas.")] = None
+    batch: Annotated[bool, Meta(description="One frame per tick instead of one per message.")] = False
+
+
+class Auth(Struct, tag="auth"):
+    """A daemon without users lets in whoever asks, with a token or without."""
+
+    token: str | None = None
+
+
+_DECODER: msgspec.json.Decoder[schemas.Subscribe | Auth] = msgspec.json.Decoder(schemas.Subscribe | Auth)
+
+
+async def feed(call: Call) -> web.StreamResponse:
+    request, live = call.request, call.parts.feed
+    check_origin(request, call.parts.config)
+    if live.full:
+        raise Busy("Too many open connections to the live feed")
+    query: FeedQuery = call.query
+    view = _view(call.identity, _split(query.hosts), _types(query.types), query.batch)
+
+    ws = web.WebSocketResponse(heartbeat=PING_SECONDS, compress=False, max_msg_size=MAX_FRAME_BYTES)
+    await ws.prepare(request)
+    transport = request.transport
+    if transport is None:
+        return ws
+    sock = transport.get_extra_info("socket")
+    if sock is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+    channel = SocketChannel(ws, transport)
+    loop = asyncio.get_running_loop()
+    try:
+        subscription = live.subscribe(channel, view, loop.time())
+    except Conflict as error:
+        await ws.close(code=TRY_AGAIN_LATER, message=str(error).encode())
+        return ws
+    try:
+        mistakes = 0
+        async for message in ws:
+            if subscription.closed:
+                continue
+            wanted = _read(message.data if message.type is WSMsgType.TEXT else None)
+            if isinstance(wanted, schemas.Subscribe):
+                live.narrow(subscription, _view(call.identity, wanted.hosts, wanted.types, wanted.batch))
+            elif isinstance(wanted, str):
+                mistakes += 1
+                live.tell(subscription, [error_frame(wanted)], loop.time())
+                if mistakes >= MAX_MISTAKES:
+                    live.send_away(subscription, WSCloseCode.POLICY_VIOLATION, "Too many frames that cannot be read")
+    finally:
+        live.leave(subscription)
+        await channel.closed()
+    return ws
+
+
+async def agent_link(call: Call) -> web.StreamResponse:
+    """An agent's own connection; what is said there is decided in ``hbd/receivers/agent_link.py``."""
+    if "Origin" in call.request.headers:  # only browsers send one, and no page has any business here
+        raise Forbidden("This is for agents")
+    return await call.parts.agent_link(call.request)
+
+
+class SocketChannel:
+    """A WebSocket as ``hbd.feed.Channel``. Frames come ready made, so they go straight to the transport."""
+
+    def __init__(self, ws: web.WebSocketResponse, transport: asyncio.WriteTransport) -> None:
+        self._ws = ws
+        self._transport = transport
+        self._closing: asyncio.Task[None] | None = None
+
+    def buffered(self) -> int:
+        return self._transport.get_write_buffer_size()
+
+    def write(self, data: bytes) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(data)
+
+    def close(self, code: int, reason: str) -> None:
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close(code, reason))
+
+    async def _close(self, code: int, reason: str) -> None:
+        """Say goodbye, give what is on its way some time to be read, then let go."""
+        try:
+            await self._ws.close(code=code, message=reason.encode(), drain=False)
+            for _ in range(int(GOODBYE_SECONDS / FLUSH_SECONDS)):
+                if not self.buffered():
+                    break
+                await asyncio.sleep(FLUSH_SECONDS)
+        finally:
+            if self.buffered():
+                self._transport.abort()
+
+    async def closed(self) -> None:
+        """Wait for a goodbye that was begun."""
+        if self._closing is not None:
+            await self._closing
+
+
+def _read(text: str | None) -> schemas.Subscribe | Auth | str:
+    """What a subscriber sent, or what is wrong with it."""
+    if text is None:
+        return "send JSON as text"
+    try:
+        return _DECODER.decode(text)
+    except msgspec.ValidationError as error:
+        return str(invalid(error))
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return "this is not JSON"
+
+
+def _view(identity: Identity, hosts: list[str] | None, types: list[schemas.FeedType] | None, batch: bool) -> View:
+    return View(
+        identity=identity,
+        hosts=None if hosts is None else frozenset(name.lower() for name in hosts),
+        types=None if types is None else frozenset(types),
+        batch=batch,
+    )
+
+
+def _split(text: str | None) -> list[str] | None:
+    return None if text is None else [part for part in text.split(",") if part]
+
+
+def _types(text: str | None) -> list[schemas.FeedType] | None:
+    try:
+        return msgspec.convert(_split(text), list[schemas.FeedType] | None)
+    except msgspec.ValidationError as error:
+        raise InvalidInput(invalid(error).reason, "types") from None

@@ -1,0 +1,31 @@
+"""A world of real parts, and a client of the web application over it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp.test_utils import TestClient
+from world import Api, RealServer, World
+
+from hbd.web import make_app
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    made = World(tmp_path / "hbd.db")
+    await made.store.open()
+    yield made
+    await made.store.close()
+
+
+@pytest.fixture
+async def api(world: World) -> AsyncIterator[Api]:
+    """A client of the whole application, with the feed running."""
+    ticking = asyncio.create_task(world.feed.run())
+    async with TestClient(RealServer(make_app(world.parts))) as client:
+        yield client
+        world.feed.close()
+    ticking.cancel()
