@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 PREFIX = "/static/"
+IMPORT = re.compile(r'from "\./([^"]+)";')
 TYPES = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -63,9 +65,16 @@ class Assets:
             raise KeyError(name)
         return PREFIX + key
 
-    def modules(self) -> list[str]:
-        """URLs of all ES modules, for preloading."""
-        return [PREFIX + key for key in sorted(self._by_name) if "/js/" in key]
+    def modules(self, entry: str) -> list[str]:
+        """URLs of a module of ``js/`` and of all that it imports, for loading them side by side."""
+        found: dict[str, None] = {}
+        waiting = [entry]
+        while waiting:
+            name = waiting.pop()
+            if name not in found:
+                found[name] = None
+                waiting += IMPORT.findall(self._by_name[f"{self.version}/js/{name}"].content.decode())
+        return [self.url(f"js/{name}") for name in found]
 
     def get(self, key: str) -> Asset | None:
         """key: what follows ``/static/`` in the URL."""

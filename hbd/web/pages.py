@@ -160,7 +160,7 @@ def _site() -> Site:
     assets = Assets(folder)
     templates.globals |= {
         "url": assets.url,
-        "modules": assets.modules(),
+        "modules": {name: assets.modules(f"{name}.js") for name in TITLES},
         "version": assets.version,
         "pages": PAGES,
     }

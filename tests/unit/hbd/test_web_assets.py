@@ -15,11 +15,18 @@ def assets() -> Assets:
 
 
 def test_every_module_that_is_imported_is_served(assets: Assets) -> None:
-    for url in assets.modules():
+    entry = assets.modules("live.js")
+    assert entry[0] == assets.url("js/live.js")
+    for url in entry:
         asset = assets.get(url.removeprefix("/static/"))
         assert asset is not None
-        for name in re.findall(r'from "\./([^"]+)"', asset.content.decode()):
-            assert assets.url(f"js/{name}") in assets.modules()
+        assert {assets.url(f"js/{name}") for name in re.findall(r'from "\./([^"]+)"', asset.content.decode())} <= set(
+            entry
+        )
+
+
+def test_page_loads_no_module_that_it_does_not_need(assets: Assets) -> None:
+    assert assets.url("js/table.js") not in assets.modules("status.js")
 
 
 def test_packed_file_is_the_same_file(assets: Assets) -> None:

@@ -1,0 +1,13 @@
+// Runs before the first paint, so that the page never shows in the wrong theme. Everything else is in modules.
+{
+  const root = document.documentElement;
+  root.classList.add("js");
+  try {
+    const theme = localStorage.getItem("hbd.theme");
+    const density = localStorage.getItem("hbd.density");
+    if (theme === "light" || theme === "dark") root.dataset.theme = theme;
+    if (density === "compact") root.dataset.density = density;
+  } catch {
+    // Storage may be forbidden; the defaults are fine.
+  }
+}

@@ -1,0 +1,10 @@
+// The daemon's own page: drawn again every few seconds.
+
+import { Feed } from "./feed.js";
+import { showFeed } from "./frame.js";
+import { refresh } from "./refresh.js";
+
+const POLL_SECONDS = 5;
+
+showFeed(new Feed({ types: ["message"] }, () => {}));
+setInterval(() => document.hidden || refresh().catch(() => {}), POLL_SECONDS * 1000);

@@ -1,0 +1,81 @@
+// What the page knows of hosts and messages. Listeners hear of changes once per frame, not once per message.
+
+const MESSAGES = 200;
+const SNAPSHOT_SECONDS = 5;
+
+/** Dispatches "change" with `changed` (names of hosts) and `messages` (whether new ones came). */
+export class Store extends EventTarget {
+  constructor(hosts, messages) {
+    super();
+    this.hosts = new Map(hosts.map((host) => [host.name, host]));
+    this.messages = messages;
+    this.changed = new Set();
+    this.newMessages = false;
+    this.snapshot = null;
+  }
+
+  /** A snapshot begins: hosts that are not in it are gone. */
+  beginSnapshot() {
+    const seen = new Set();
+    this.snapshot = seen;
+    setTimeout(() => this.snapshot === seen && this.#endSnapshot(), SNAPSHOT_SECONDS * 1000);
+  }
+
+  take(list) {
+    for (const { type, data } of list) {
+      if (type === "host") {
+        this.hosts.set(data.name, data);
+        this.changed.add(data.name);
+        this.snapshot?.add(data.name);
+      } else if (type === "message") {
+        this.messages.unshift(data);
+        this.messages.length = Math.min(this.messages.length, MESSAGES);
+        this.newMessages = true;
+      }
+    }
+    this.#announce();
+  }
+
+  counts() {
+    const counts = { UP: 0, OVERDUE: 0, DOWN: 0, UNKNOWN: 0 };
+    for (const host of this.hosts.values()) counts[host.state] += 1;
+    return counts;
+  }
+
+  /** How many watched hosts are not up, and how bad it is. */
+  problems() {
+    const counts = { OVERDUE: 0, DOWN: 0, UNKNOWN: 0 };
+    for (const host of this.hosts.values()) if (host.watched && host.state !== "UP") counts[host.state] += 1;
+    const level = counts.DOWN ? "critical" : counts.OVERDUE ? "warning" : counts.UNKNOWN ? "unknown" : "ok";
+    return { count: counts.DOWN + counts.OVERDUE + counts.UNKNOWN, level };
+  }
+
+  #endSnapshot() {
+    const seen = this.snapshot;
+    this.snapshot = null;
+    // An answer that never came says nothing about who is gone.
+    if (!seen.size) return;
+    for (const name of this.hosts.keys()) {
+      if (!seen.has(name)) {
+        this.hosts.delete(name);
+        this.changed.add(name);
+      }
+    }
+    this.#announce();
+  }
+
+  #announce() {
+    if (this.waiting || !(this.changed.size || this.newMessages)) return;
+    this.waiting = true;
+    // A timer, not an animation frame: the title and the icon follow in a hidden tab too.
+    setTimeout(() => {
+      const event = new Event("change");
+      event.changed = this.changed;
+      event.messages = this.newMessages;
+      this.changed = new Set();
+      this.newMessages = false;
+      this.waiting = false;
+      this.dispatchEvent(event);
+    }, 50);
+  }
+}

@@ -1,0 +1,148 @@
+"""The web side of a daemon in this process, fed by hand: no agents, no clock of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+from aiohttp import web
+
+from hbd.config import Config
+from hbd.feed import Feed
+from hbd.hosts import Host, Hosts
+from hbd.model import Family, Heartbeat, Message, Moment, Sample
+from hbd.presence import Presence
+from hbd.rings import Rings
+from hbd.stats import Stats
+from hbd.web import make_app, schemas
+from hbd.web.frames import WebSocketFrames
+from hbd.web.hostview import HostViews
+from hbd.web.parts import Parts
+
+GRACE = 3.0
+INTERVAL = 10.0
+ADDRESSES = {Family.IPV4: "192.0.2.7", Family.IPV6: "2001:db8::7"}
+
+
+class FedDaemon:
+    """``now`` is the time of everything that is fed in; it moves only by hand."""
+
+    def __init__(self) -> None:
+        self.now = Moment.now()
+        self.hosts = Hosts()
+        self.rings = Rings()
+        self.presence = Presence(GRACE, self.now)
+        self.messages: list[Message] = []
+        self.feed: Feed
+        self.origin = ""
+        self._beats = 0
+        self._runner: web.AppRunner | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Serve, on the same port as before when there was one."""
+        stats = Stats()
+        views = HostViews(self.hosts, self.presence, self.rings)
+        self.feed = Feed(self.hosts, WebSocketFrames(views), stats)
+        parts = Parts(
+            config=Config(),
+            hosts=self.hosts,
+            rings=self.rings,
+            presence=self.presence,
+            store=SimpleNamespace(messages=self),
+            feed=self.feed,
+            views=views,
+            stats=stats,
+            status=self.status,
+            unready=list,
+            agent_link=None,
+        )
+        self._runner = web.AppRunner(make_app(parts), shutdown_timeout=1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", int(self.origin.rpartition(":")[2]) if self.origin else 0)
+        await site.start()
+        self.origin = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        self._task = asyncio.create_task(self.feed.run())
+
+    async def stop(self) -> None:
+        if self._task and self._runner:
+            self.feed.close()
+            self._task.cancel()
+            await self._runner.cleanup()
+            self._task = self._runner = None
+
+    async def recent(self, limit: int, host: str | None = None) -> list[Message]:
+        return self.messages[:limit]
+
+    def status(self) -> schemas.Status:
+        return schemas.Status(
+            version="1.2.3",
+            started=self.now.wall - 3600,
+            uptime_seconds=3600.0,
+            config_file=None,
+            urls=[self.origin],
+            users=0,
+            warnings=["a warning"],
+            reload=schemas.Reload(
+                at=self.now.wall, ok=False, problems=["hbd.yaml:3: intervall: unknown"], restart_needed=[]
+            ),
+            storage="ok",
+            database="/tmp/hbd.sqlite",
+            database_bytes=4096,
+            hosts={str(state): count for state, count in self.presence.counts().items()},
+            links=0,
+            subscribers=0,
+            loop_lag_p99_ms=0.1,
+            commit_p99_ms=1.0,
+            counters={"reports_total": 12.0},
+        )
+
+    def add(self, name: str, *tags: str, heard: bool = True) -> Host:
+        """A host that has just been heard on IPv4, unless told otherwise."""
+        host = Host(len(self.hosts) + 1, name, f"agent_{len(self.hosts):012x}")
+        host.tags = list(tags)
+        self.hosts.add(host)
+        self.presence.know(host.id, interval=INTERVAL, now=self.now)
+        if heard:
+            self.beat(host)
+        self.feed.host(host.id)
+        return host
+
+    def beat(self, host: Host, family: Family = Family.IPV4, rtt: float | None = 0.0123) -> None:
+        self._beats += 1
+        heartbeat = Heartbeat(host.id, family, ADDRESSES[family], "run", self._beats, interval=INTERVAL, rtt=rtt)
+        self._tell(self.presence.beat(heartbeat, self.now))
+        self.feed.host(host.id)
+
+    def sample(self, host: Host, plugin: str, data: dict[str, Any], age: float = 0.0) -> None:
+        sample = Sample(plugin, self.now.wall - age, data)
+        self.rings.add(host.id, sample)
+        self.feed.plugin(host.id, sample)
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass in small steps, as a daemon's clock does; whoever is not heard goes overdue, then down."""
+        for _ in range(int(seconds)):
+            self.now = Moment(self.now.wall + 1, self.now.mono + 1)
+            self._tell(self.presence.tick(self.now))
+
+    def _tell(self, transitions: list[Any]) -> None:
+        for transition in transitions:
+            host = self.hosts.by_id(transition.host_id)
+            assert host is not None
+            self.feed.host(host.id)
+            if transition.family is None:
+                message = Message(transition.at, host.name, f"{transition.before} to {transition.after}")
+                self.messages.insert(0, message)
+                self.feed.message(message)
+
+
+def machine(daemon: FedDaemon, name: str, cpu: float, *tags: str) -> Host:
+    """A host with the samples that the live table shows."""
+    host = daemon.add(name, *tags)
+    daemon.beat(host, Family.IPV6, 0.0045)
+    daemon.sample(host, "cpu_monitor", {"cpu_percent": cpu, "cpu_count": 4, "load_1min": cpu / 25})
+    daemon.sample(host, "memory_monitor", {"percent": 43.2, "total_mb": 16384})
+    daemon.sample(host, "disk_monitor", {"/": {"percent": 93.5, "free_gb": 12.5}, "/boot": {"percent": 12.0}})
+    daemon.sample(host, "network_monitor", {"total": {"rx_bytes_per_second": 1234567.0, "tx_bytes_per_second": 999.4}})
+    return host

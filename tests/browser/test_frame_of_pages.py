@@ -1,0 +1,170 @@
+"""What all pages have in common: theme, search, the state of the feed, small screens, no scripts, accessibility."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import axe_playwright_python
+import pytest
+from conftest import OpenPage
+from fed import FedDaemon, machine
+from playwright.async_api import expect
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+PAGES = [
+    "/live",
+    "/live?view=cards&group=tag",
+    "/plugins?plugin=cpu_monitor",
+    "/plugins?plugin=disk_monitor",
+    "/status",
+    "/api",
+]
+AXE = next(Path(axe_playwright_python.__file__).parent.rglob("axe.min.js")).read_text()
+RULES = ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"]
+FIRST_LOAD_BYTES = 120 * 1024
+
+
+def populate(fed: FedDaemon) -> None:
+    for number in range(30):
+        machine(fed, f"a-rather-long-name-of-a-host-{number}.rack-7.example.org", 3.3 * number, "web", "production")
+    host = next(iter(fed.hosts))
+    for age in range(20, 0, -1):
+        fed.sample(host, "cpu_monitor", {"cpu_percent": float(age), "load_1min": 0.5, "cpu_count": 4}, age=age * 10.0)
+    fed.wait(40)
+    fed.add("fresh")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("path", PAGES)
+async def test_axe_finds_nothing(fed: FedDaemon, open_page: OpenPage, path: str, theme: str) -> None:
+    populate(fed)
+    page = await open_page(fed.origin + path, theme=theme)
+    await expect(page.locator("#feed")).to_have_text("live")
+    await page.evaluate("document.querySelectorAll('details').forEach(details => { details.open = true })")
+    await page.evaluate(AXE)
+    found: dict[str, Any] = await page.evaluate("rules => axe.run(document, {runOnly: rules})", RULES)
+    assert [(entry["id"], entry["nodes"][0]["html"]) for entry in found["violations"]] == []
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_nothing_scrolls_sideways_on_a_small_phone(fed: FedDaemon, open_page: OpenPage, path: str) -> None:
+    populate(fed)
+    page = await open_page(fed.origin + path, width=360, height=740)
+    await expect(page.locator("#feed")).to_have_text("live")
+    assert await page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+@pytest.mark.parametrize("path", ["/live", "/plugins", "/status", "/api"])
+async def test_first_load_is_small(fed: FedDaemon, open_page: OpenPage, path: str) -> None:
+    populate(fed)
+    page = await open_page(fed.origin + path)
+    await expect(page.locator("#feed")).to_have_text("live")
+    sizes = await page.evaluate("performance.getEntries().map(entry => entry.encodedBodySize ?? 0)")
+    assert 0 < sum(sizes) <= FIRST_LOAD_BYTES
+
+
+async def test_theme_choice_survives_a_reload(fed: FedDaemon, open_page: OpenPage) -> None:
+    page = await open_page(fed.origin + "/status", theme="light")
+    paper = await page.evaluate("getComputedStyle(document.body).backgroundColor")
+    await page.locator("#theme").click()
+    await page.locator("#theme").click()
+    await expect(page.locator("#theme")).to_have_attribute("aria-label", "Theme: dark")
+    await page.reload()
+    await expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    assert await page.evaluate("getComputedStyle(document.body).backgroundColor") != paper
+
+
+async def test_ctrl_k_finds_a_host_from_any_page(fed: FedDaemon, open_page: OpenPage) -> None:
+    fed.add("needle")
+    page = await open_page(fed.origin + "/api")
+    await expect(page.locator("#feed")).to_have_text("live")
+    await page.keyboard.press("Control+k")
+    await page.keyboard.type("need")
+    await expect(page.locator("#palette li .label")).to_have_text(["needle"])
+    await page.keyboard.press("Enter")
+    await expect(page).to_have_url(f"{fed.origin}/plugins?host=needle")
+
+
+async def test_question_mark_shows_the_keys(fed: FedDaemon, open_page: OpenPage) -> None:
+    page = await open_page(fed.origin + "/live")
+    await expect(page.locator("#feed")).to_have_text("live")
+    await page.keyboard.press("?")
+    await expect(page.locator("#help")).to_be_visible()
+    await page.keyboard.press("Escape")
+    await expect(page.locator("#help")).to_be_hidden()
+
+
+async def test_lost_feed_is_told_and_comes_back_by_itself(fed: FedDaemon, open_page: OpenPage) -> None:
+    host = fed.add("alpha")
+    page = await open_page(fed.origin + "/live", expected="WebSocket connection to")
+    await expect(page.locator("#feed")).to_have_text("live")
+    await fed.stop()
+    await expect(page.locator("#feed")).to_contain_text("as of")
+    await expect(page.locator("#feed")).to_contain_text("reconnecting")
+    await fed.start()
+    await expect(page.locator("#feed")).to_have_text("live")
+    fed.sample(host, "cpu_monitor", {"cpu_percent": 55.0})
+    await expect(page.locator(".c-cpu .value")).to_have_text("55 %")
+
+
+async def test_banner_says_what_no_users_means(fed: FedDaemon, open_page: OpenPage) -> None:
+    page = await open_page(fed.origin + "/live")
+    await expect(page.locator(".banner")).to_contain_text("whoever can reach this address sees everything here")
+    await expect(page.locator(".banner")).to_contain_text("this machine only")
+
+
+async def test_live_page_can_be_read_without_scripts(fed: FedDaemon, open_page: OpenPage) -> None:
+    machine(fed, "alpha", 12.0)
+    machine(fed, "beta", 55.0)
+    page = await open_page(fed.origin + "/live?sort=cpu&q=a", scripts=False)
+    await expect(page.locator("tr.host .c-host a")).to_have_text(["beta", "alpha"])
+    await expect(page.locator("tr.host .c-state .word").first).to_have_text("up")
+    await page.locator("th[data-sort=cpu] a").click()
+    await expect(page.locator("tr.host .c-host a")).to_have_text(["alpha", "beta"])
+
+
+async def test_plugins_page_can_be_read_without_scripts(fed: FedDaemon, open_page: OpenPage) -> None:
+    machine(fed, "alpha", 12.0)
+    page = await open_page(fed.origin + "/plugins", scripts=False)
+    await page.locator("#plugin").select_option("memory_monitor")
+    await page.get_by_role("button", name="Show").click()
+    await expect(page.locator(".card .big").first).to_have_text("43.2%")
+
+
+async def test_row_reads_the_same_with_and_without_scripts(fed: FedDaemon, open_page: OpenPage) -> None:
+    machine(fed, "alpha", 12.0, "web", "prod")
+    fed.add("silent", heard=False)
+    fed.add("bare")
+    reading = """rows => rows.map(row => [...row.cells].slice(0, -1).map(cell => [
+        cell.textContent, cell.title, cell.dataset.state ?? "", cell.className.trim(),
+        [...cell.querySelectorAll("path, rect, svg")].map(part => part.outerHTML.replace(/ data-strip="[^"]*"/, "")),
+    ]))"""
+    script = await open_page(fed.origin + "/live")
+    await expect(script.locator("#feed")).to_have_text("live")
+    drawn = await script.locator("tr.host").evaluate_all(reading)
+    await script.evaluate(
+        """async () => {
+            const text = await (await fetch(location.href)).text();
+            const fresh = new DOMParser().parseFromString(text, "text/html");
+            document.getElementById("hosts").replaceWith(fresh.getElementById("hosts"));
+        }"""
+    )
+    assert drawn == await script.locator("tr.host").evaluate_all(reading)
+
+
+async def test_get_routes_can_be_tried_on_the_api_page(fed: FedDaemon, open_page: OpenPage) -> None:
+    fed.add("alpha")
+    page = await open_page(fed.origin + "/api#get-api-0-hosts-host")
+    operation = page.locator("#get-api-0-hosts-host")
+    await operation.locator("input[name=host]").fill("alpha")
+    await operation.get_by_role("button", name="Try it").click()
+    await expect(operation.locator(".answer")).to_contain_text('"name": "alpha"')
+
+
+async def test_status_page_names_what_needs_a_look(fed: FedDaemon, open_page: OpenPage) -> None:
+    page = await open_page(fed.origin + "/status")
+    await expect(page.locator(".verdict")).to_contain_text("hbd needs a look")
+    await expect(page.locator("main")).to_contain_text("hbd.yaml:3: intervall: unknown")
+    await expect(page.locator("main")).to_contain_text("a warning")
