@@ -24,15 +24,15 @@ export async function refresh() {
 
 // Keyed children that say the same stay the same elements, so that selection and focus survive.
 function replace(old, fresh) {
-  if (old.innerHTML === fresh.innerHTML) return;
+  if (old.isEqualNode(fresh)) return;
   const keep = new Map([...old.querySelectorAll("[data-key]")].map((part) => [part.dataset.key, part]));
   const parts = [...fresh.querySelectorAll("[data-key]")];
   if (!parts.length || parts.length !== keep.size || parts.some((part) => !keep.has(part.dataset.key))) {
-    if (!old.contains(document.activeElement)) old.innerHTML = fresh.innerHTML;
+    if (!old.contains(document.activeElement)) old.replaceChildren(...fresh.childNodes);
     return;
   }
   for (const part of parts) {
     const shown = keep.get(part.dataset.key);
-    if (shown.innerHTML !== part.innerHTML) shown.innerHTML = part.innerHTML;
+    if (!shown.isEqualNode(part)) shown.replaceChildren(...part.childNodes);
   }
 }

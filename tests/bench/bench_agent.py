@@ -2,8 +2,8 @@
 
     python tests/bench/bench_agent.py                 about a minute; loopback only
 
-A real ``hbc run`` collects and sends to a real ``hbd`` every two seconds, top processes, heartbeats over both families and
-all; node_exporter is scraped as often, in the same time. CPU is that of the whole process for each collection.
+A real ``hbc run`` collects and sends to a real ``hbd`` every two seconds, with top processes and heartbeats over both
+families; node_exporter is scraped as often, in the same time. CPU is that of the whole process for each collection.
 """
 
 from __future__ import annotations
