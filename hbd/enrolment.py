@@ -23,6 +23,7 @@ class LiveKey(NamedTuple):
     host: Host
     hash: bytes
     expires: float | None
+    proven: bool
 
 
 class Enrolment:
@@ -58,7 +59,7 @@ class Enrolment:
                 self._adopt(key)
         for name in (*config.hosts, *(config.watchhosts or ())):
             if self._hosts.get(name) is None and not config.is_dropped(name):
-                await self._create(name, "", [], None)
+                await self._create(name, [], None)
 
     def forget(self, host: Host) -> None:
         """The host is dropped; its keys open nothing until it is loaded again."""
@@ -69,10 +70,13 @@ class Enrolment:
     def _adopt(self, row: KeyRow) -> None:
         host = self._hosts.by_id(row.host_id)
         if host is not None:
-            key = LiveKey(host, row.hash, row.expires)
-            self._by_hash[row.hash] = key
-            self._by_id[key_id(row.hash)] = key
-            self._of_host.setdefault(host.id, []).append(key)
+            self._hold(LiveKey(host, row.hash, row.expires, row.proven))
+
+    def _hold(self, key: LiveKey) -> None:
+        self._by_hash[key.hash] = key
+        self._by_id[key_id(key.hash)] = key
+        keys = self._of_host.setdefault(key.host.id, [])
+        keys[:] = [known for known in keys if known.hash != key.hash] + [key]
 
     # ------------------------------------------------------------------------------------------------ whose key is it
 
@@ -90,11 +94,19 @@ class Enrolment:
         """Whether a host has a key that is not on its way out."""
         return any(key.expires is None for key in self._of_host.get(host.id, ()))
 
+    async def prove(self, host: Host) -> None:
+        """The agent of this host has used its key: from now on nobody is given another one in its name."""
+        for key in [key for key in self._of_host.get(host.id, ()) if not key.proven]:
+            self._hold(key._replace(proven=True))
+            await self._store.hosts.prove(key.hash)
+
     # ------------------------------------------------------------------------------------------------------- changing
 
-    async def add(self, name: str, label: str = "", tags: Sequence[str] = ()) -> str:
+    async def add(self, name: str, tags: Sequence[str] = (), *, handed_out: bool = False) -> str:
         """Enrol a host and return its key, which is shown only now.
 
+        handed_out: it goes over a link, which may break before it arrives. As long as nobody has used such a key,
+        the host may be enrolled again; otherwise an agent that never got its key would be locked out for good.
         Raises InvalidInput for a name that cannot be one, Conflict for a host that has a live key.
         """
         if not is_host_name(name):
@@ -102,22 +114,27 @@ class Enrolment:
         key = new_key()
         host = self._hosts.get(name)
         if host is None:
-            await self._create(name, label, list(tags)[:MAX_TAGS], key_hash(key))
-        elif self.has_key(host):
+            await self._create(name, list(tags)[:MAX_TAGS], key_hash(key), proven=not handed_out)
+        elif self.has_key(host) and not (handed_out and not any(key.proven for key in self._of_host[host.id])):
             raise Conflict(f"host '{host.name}' has a key already; rotate or revoke it")
         else:
-            await self._replace(host, key, overlap=0)
+            await self._replace(host, key, overlap=0, proven=not handed_out)
         return key
 
-    async def _create(self, name: str, label: str, tags: list[str], hashed: bytes | None) -> None:
+    async def _create(self, name: str, tags: list[str], hashed: bytes | None, *, proven: bool = True) -> None:
         now = time.time()
         agent_id = f"agent_{secrets.token_hex(6)}"
-        host_id = await self._store.hosts.enrol(name, agent_id, label, tags, hashed, now)
+
+        def key(host_id: int) -> KeyRow:
+            assert hashed is not None
+            return KeyRow(hashed, host_id, now, None, proven)
+
+        host_id = await self._store.hosts.enrol(name, agent_id, tags, key if hashed is not None else None, now)
         host = Host(host_id, name, agent_id, now)
-        host.label, host.agent_tags = label, tags
+        host.agent_tags = tags
         self._hosts.add(host)
         if hashed is not None:
-            self._adopt(KeyRow(hashed, host_id, now, None))
+            self._adopt(key(host_id))
         self.on_new(host)
 
     async def rotate(self, name: str, overlap: float = ROTATION_OVERLAP_SECONDS) -> str:
@@ -130,16 +147,16 @@ class Enrolment:
         """Make a host's keys worthless at once. Raises NotFound."""
         await self._replace(self._hosts.require(name), None, overlap=0)
 
-    async def _replace(self, host: Host, key: str | None, overlap: float) -> None:
+    async def _replace(self, host: Host, key: str | None, overlap: float, *, proven: bool = True) -> None:
         now = time.time()
-        row = KeyRow(key_hash(key), host.id, now, None) if key else None
+        row = KeyRow(key_hash(key), host.id, now, None, proven) if key else None
         until = now + overlap if overlap else None
         await self._store.hosts.replace_keys(host.id, row, until)
         for old in self._of_host.pop(host.id, []):
             del self._by_hash[old.hash]
             del self._by_id[key_id(old.hash)]
             if until is not None:
-                self._adopt(KeyRow(old.hash, host.id, now, min(old.expires or until, until)))
+                self._hold(old._replace(expires=min(old.expires or until, until)))
         if row is not None:
             self._adopt(row)
 

@@ -18,7 +18,7 @@ from msgspec import Meta, Raw, Struct
 from hbc import wire
 from hbd.config import Config
 from hbd.enrolment import Enrolment
-from hbd.errors import Conflict, HbdError, InvalidInput, NotFound
+from hbd.errors import Conflict, HbdError, InvalidInput, NotFound, StorageError
 from hbd.hosts import Host, Hosts
 from hbd.model import Beat, Family, Moment, Sample, is_host_name
 from hbd.model import Report as ModelReport
@@ -171,6 +171,13 @@ class AgentLinks:
         if link is not None:
             await link.close(WSCloseCode.POLICY_VIOLATION, reason.encode())
 
+    async def prove(self, host: Host) -> None:
+        """The key of a host has arrived at its agent. A disk that cannot note it now will at the next hello."""
+        try:
+            await self._enrolment.prove(host)
+        except StorageError as error:
+            log.warning("%s: %s", host.name, error)
+
     # -------------------------------------------------------------------------------------------------------- hello
 
     async def _greet(self, socket: web.WebSocketResponse, request: web.Request) -> Link | None:
@@ -191,7 +198,7 @@ class AgentLinks:
                 await socket.send_str(_encode(answer).decode())
                 await socket.close(code=WSCloseCode.POLICY_VIOLATION)
             return None
-        link = Link(self, socket, host, hello, request.remote)
+        link = Link(self, socket, host, hello, request.remote, unproven=key is not None)
         await self._replace(host, link)
         welcome = wire.Welcome(
             type="welcome",
@@ -223,6 +230,7 @@ class AgentLinks:
             if host is None:
                 raise Refusal("key", "nobody has this key: it is wrong or was revoked")
             made = None
+            await self.prove(host)
         else:
             host, made = await self._enrol(hello)
         if not host.enabled:
@@ -239,7 +247,7 @@ class AgentLinks:
         if self._hosts.get(hello.name) is None and len(self._hosts) >= self.config.limits.max_hosts:
             raise Refusal("enrollment", f"the limit of {self.config.limits.max_hosts} hosts is reached")
         try:
-            key = await self._enrolment.add(hello.name, tags=hello.tags)
+            key = await self._enrolment.add(hello.name, hello.tags, handed_out=True)
         except Conflict:
             raise Refusal(
                 "key", f"host '{hello.name}' is enrolled with a key; give that key or rotate it on the daemon"
@@ -274,9 +282,17 @@ class Link:
     """One agent that was welcomed."""
 
     def __init__(
-        self, links: AgentLinks, socket: web.WebSocketResponse, host: Host, hello: Hello, remote: str | None
+        self,
+        links: AgentLinks,
+        socket: web.WebSocketResponse,
+        host: Host,
+        hello: Hello,
+        remote: str | None,
+        unproven: bool = False,
     ) -> None:
+        """unproven: its key was made a moment ago and goes out with the welcome."""
         self.host = host
+        self._unproven = unproven
         self.hello = hello
         self.connected = Moment.now()
         self.last_frame = self.connected.mono
@@ -299,6 +315,9 @@ class Link:
                 break
             now = Moment.now()
             self.last_frame = now.mono
+            if self._unproven:  # whoever sends something after the welcome has got it, and the key with it
+                self._unproven = False
+                await self._links.prove(self.host)
             self._take(frame.data, now)
             await self._room.wait()
         if self._flushing is not None:

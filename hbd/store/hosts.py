@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import msgspec
@@ -26,12 +26,16 @@ class HostRow(NamedTuple):
 
 
 class KeyRow(NamedTuple):
-    """hash: SHA-256 of an agent key. expires: Unix seconds, None for a key that stays."""
+    """hash: SHA-256 of an agent key. expires: Unix seconds, None for a key that stays.
+
+    proven: False as long as it was only handed out over a link, and may never have arrived.
+    """
 
     hash: bytes
     host_id: int
     created: float
     expires: float | None
+    proven: bool
 
 
 class ConnectionRow(NamedTuple):
@@ -74,7 +78,11 @@ class HostTables:
 
     async def keys(self) -> list[KeyRow]:
         def query(db: sqlite3.Connection) -> list[KeyRow]:
-            return [KeyRow(*row) for row in db.execute("SELECT hash, host_id, created, expires FROM agent_keys")]
+            rows = db.execute("SELECT hash, host_id, created, expires, proven FROM agent_keys")
+            return [
+                KeyRow(digest, host_id, created, expires, bool(proven))
+                for digest, host_id, created, expires, proven in rows
+            ]
 
         return await self._database.read_long(query, 60)
 
@@ -94,22 +102,22 @@ class HostTables:
         return await self._database.read_long(query, 60)
 
     async def enrol(
-        self, name: str, agent_id: str, label: str, tags: list[str], key_hash: bytes | None, now: float
+        self, name: str, agent_id: str, tags: list[str], key: Callable[[int], KeyRow] | None, now: float
     ) -> int:
         """Make a host, with its first key when there is one; returns its id. Raises Conflict when the name is taken."""
 
         def work(db: sqlite3.Connection) -> int:
             try:
                 cursor = db.execute(
-                    "INSERT INTO hosts (name, agent_id, created, label, tags) VALUES (?, ?, ?, ?, ?)",
-                    (name, agent_id, now, label, msgspec.json.encode(tags).decode()),
+                    "INSERT INTO hosts (name, agent_id, created, tags) VALUES (?, ?, ?, ?)",
+                    (name, agent_id, now, msgspec.json.encode(tags).decode()),
                 )
             except sqlite3.IntegrityError:
                 raise Conflict(f"there is a host '{name}' already") from None
             host_id = cursor.lastrowid
             assert host_id is not None
-            if key_hash is not None:
-                _insert_key(db, KeyRow(key_hash, host_id, now, None))
+            if key is not None:
+                _insert_key(db, key(host_id))
             return host_id
 
         return await self._database.write(work)
@@ -133,14 +141,10 @@ class HostTables:
 
         await self._database.write(work)
 
-    async def describe(self, host_id: int, label: str, tags: list[str]) -> None:
-        def work(db: sqlite3.Connection) -> None:
-            db.execute(
-                "UPDATE hosts SET label = ?, tags = ? WHERE id = ?",
-                (label, msgspec.json.encode(tags).decode(), host_id),
-            )
-
-        await self._database.write(work)
+    async def prove(self, key_hash: bytes) -> None:
+        """Somebody has used this key."""
+        sql = "UPDATE agent_keys SET proven = 1 WHERE hash = ?"
+        await self._database.write(lambda db: db.execute(sql, (key_hash,)))
 
     async def delete(self, host_id: int) -> None:
         """Delete a host and all that hangs on it."""
@@ -151,7 +155,7 @@ _tags = msgspec.json.Decoder(list[str]).decode
 
 
 def _insert_key(db: sqlite3.Connection, key: KeyRow) -> None:
-    db.execute("INSERT INTO agent_keys (hash, host_id, created, expires) VALUES (?, ?, ?, ?)", key)
+    db.execute("INSERT INTO agent_keys (hash, host_id, created, expires, proven) VALUES (?, ?, ?, ?, ?)", key)
 
 
 def save_connections(db: sqlite3.Connection, rows: Iterable[ConnectionRow]) -> None:

@@ -111,9 +111,28 @@ async def test_the_key_alone_decides_which_host_it_is(welcome, connect):
     assert again["host"] == "web-1"
 
 
-async def test_a_name_that_has_a_key_cannot_be_taken_without_it(welcome, connect):
+async def test_a_name_that_has_a_key_cannot_be_taken_without_it(agent, welcome, connect):
+    await agent.report()
     refused = await (await connect()).hello()
     assert (refused["type"], refused["code"]) == ("refused", "key")
+
+
+async def test_an_agent_that_never_got_its_key_is_given_another(welcome, connect, daemon):
+    again = await (await connect()).hello()
+    assert again["type"] == "welcome"
+    assert again["key"] != welcome["key"]
+    assert daemon.enrolment.host_of(welcome["key"], time.time()) is None
+
+
+async def test_a_key_that_an_admin_made_cannot_be_replaced_over_a_link(daemon, agent):
+    await daemon.enrolment.add("web-1")
+    assert (await agent.hello())["code"] == "key"
+
+
+async def test_a_key_that_was_used_stays_after_a_restart(daemon, agent, welcome):
+    await agent.report()
+    keys = await daemon.store.hosts.keys()
+    assert [key.proven for key in keys] == [True]
 
 
 async def test_a_wrong_key_is_refused(agent):

@@ -64,7 +64,7 @@ class World:
     async def enrol(self, name: str) -> Host:
         """A host that is known and was never heard."""
         agent_id = f"agent_{len(self.hosts):012x}"
-        host_id = await self.store.hosts.enrol(name, agent_id, "", [], None, self.now.wall)
+        host_id = await self.store.hosts.enrol(name, agent_id, [], None, self.now.wall)
         host = Host(host_id, name, agent_id)
         self.hosts.add(host)
         self.presence.know(host.id, interval=10.0, now=self.now)

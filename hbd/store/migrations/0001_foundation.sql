@@ -22,7 +22,8 @@ CREATE TABLE agent_keys (
     hash    BLOB PRIMARY KEY,                        -- SHA-256 of the key
     host_id INTEGER NOT NULL REFERENCES hosts (id) ON DELETE CASCADE,
     created REAL NOT NULL,
-    expires REAL                                     -- set when the key was rotated: the end of the overlap
+    expires REAL,                                    -- set when the key was rotated: the end of the overlap
+    proven  INTEGER NOT NULL                         -- 0: handed out over a link, and nobody has used it yet
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX agent_keys_host ON agent_keys (host_id);
 

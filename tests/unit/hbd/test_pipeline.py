@@ -40,7 +40,7 @@ class World:
 
     async def open(self):
         await self.store.open()
-        host_id = await self.store.hosts.enrol("web-1", "agent_1", "", [], None, START.wall)
+        host_id = await self.store.hosts.enrol("web-1", "agent_1", [], None, START.wall)
         self.host = Host(host_id, "web-1", "agent_1")
         self.hosts.add(self.host)
         self.presence.know(host_id, interval=10.0, now=START)

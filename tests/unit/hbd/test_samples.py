@@ -12,8 +12,8 @@ from hbd.store import Store, Turn
 async def store(tmp_path):
     opened = Store(tmp_path / "hbd.db", Stats())
     await opened.open()
-    await opened.hosts.enrol("web-1", "agent_1", "", [], None, 0.0)
-    await opened.hosts.enrol("web-2", "agent_2", "", [], None, 0.0)
+    await opened.hosts.enrol("web-1", "agent_1", [], None, 0.0)
+    await opened.hosts.enrol("web-2", "agent_2", [], None, 0.0)
     yield opened
     await opened.close()
 
