@@ -142,6 +142,20 @@ def _fresh(db: sqlite3.Connection, host_id: int, last_id: int) -> Iterator[Sampl
             yield Sample(sample.plugin, sample.time + shift, sample.data)
 
 
+def _chunks(samples: list[tuple[float, Data]]) -> Iterator[tuple[list[tuple[float, Data]], bytes]]:
+    """Samples with the chunk that holds them; several where they are too many or too large for one."""
+    try:
+        chunk = history.encode(samples)
+    except ValueError:
+        if len(samples) == 1:
+            raise
+        half = len(samples) // 2
+        yield from _chunks(samples[:half])
+        yield from _chunks(samples[half:])
+    else:
+        yield samples, chunk
+
+
 def _fold(db: sqlite3.Connection, due: float, before: float) -> int:
     oldest = db.execute("SELECT host_id, received_at FROM samples ORDER BY id LIMIT 1").fetchone()
     if oldest is None or oldest[1] >= due:
@@ -160,9 +174,9 @@ def _fold(db: sqlite3.Connection, due: float, before: float) -> int:
             series[sample.plugin].append((sample.time + shift, sample.data))
     for plugin, samples in series.items():
         samples.sort(key=lambda pair: pair[0])
-        db.execute(
+        db.executemany(
             "INSERT INTO chunks (host_id, plugin, first, last, count, data) VALUES (?, ?, ?, ?, ?, ?)",
-            (host_id, plugin, samples[0][0], samples[-1][0], len(samples), history.encode(samples)),
+            [(host_id, plugin, part[0][0], part[-1][0], len(part), chunk) for part, chunk in _chunks(samples)],
         )
     newest = max(row[3] for row in rows)
     for run_id, seqs in runs.items():

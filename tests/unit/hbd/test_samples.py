@@ -111,6 +111,18 @@ async def test_a_rare_plugin_is_found_behind_many_samples_of_another(store):
     assert plugins == {"os_info", "cpu_monitor"}
 
 
+async def test_samples_that_are_too_large_for_one_chunk_are_folded_into_several(store):
+    text = "x" * 300_000
+    for seq in range(1, 41):
+        data = {"text": f"{seq}{text}"}
+        body = msgspec.json.encode([{"plugin": "big", "time": float(seq), "data": data}])
+        await store.record(Turn(reports=[(Report(1, "a" * 16, seq, (), body), float(seq))]))
+    assert await store.samples.fold(9e9, 9e9) == 40
+    assert [sample.time for sample in await store.samples.newest(1, 100, 1 << 40)] == [
+        float(seq) for seq in range(1, 41)
+    ]
+
+
 async def test_old_chunks_are_pruned_and_young_ones_stay(store):
     await record(store, report(1))
     await store.samples.fold(9e9, 9e9)
