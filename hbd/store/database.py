@@ -16,8 +16,9 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from hbd.errors import Conflict, StorageError, StorageFull
 from hbd.stats import Stats
@@ -27,9 +28,12 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
+Outcome = tuple[Any, Exception | None]
+"""(result, None) or (None, error)"""
 
 READERS = 2
 READ_SECONDS = 2.0  # a query that takes longer is cut off: it would hold back checkpoints and everybody behind it
+MAX_SHARING = 500  # works in one transaction
 BUSY_SECONDS = 5.0  # how long to wait for a lock that some outside tool holds
 
 
@@ -44,6 +48,9 @@ class Database:
         self._commit_seconds = stats.histogram("commit_seconds", "Time that one transaction took, commit included.")
         self._lock: int | None = None
         self._connection: sqlite3.Connection | None = None
+        self._queue: list[tuple[Work[Any], asyncio.Future[Any]]] = []
+        self._writing: asyncio.Future[list[Outcome]] | None = None
+        self._closing = False
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="hbd-write")
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="hbd-read")
         self._reading = threading.local()
@@ -61,6 +68,10 @@ class Database:
 
     async def close(self) -> None:
         """Finish what is queued, fold the WAL back into the file, let go of the lock. Safe to call twice."""
+        self._closing = True
+        while self._writing is not None:
+            await asyncio.wait({self._writing})
+            await asyncio.sleep(0)  # its callback begins the next one, if anything waits
         await asyncio.get_running_loop().run_in_executor(None, self._close)
 
     def _open(self) -> None:
@@ -99,12 +110,41 @@ class Database:
     # ------------------------------------------------------------------------------------------------ write and read
 
     async def write(self, work: Work[T]) -> T:
-        """Run work in one transaction and return its result once it is committed.
+        """Run work in a transaction and return its result once that is committed.
 
-        work must do nothing but talk to the connection it is given. Raises StorageError (StorageFull) when nothing
-        of it was kept because the database would not take it; any other error of work also keeps nothing.
+        Whatever is asked for while a transaction is being written shares the next one. work must do nothing but talk
+        to the connection it is given. Raises StorageError (StorageFull) when nothing of it was kept because the
+        database would not take it; any other error of work also keeps nothing of it, and all of the others.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._writer, self._transact, work)
+        if self._closing:
+            raise StorageError("the database is closed")
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._queue.append((work, future))
+        self._write_next()
+        return await future
+
+    def _write_next(self) -> None:
+        if self._writing or not self._queue:
+            return
+        batch, self._queue = self._queue[:MAX_SHARING], self._queue[MAX_SHARING:]
+        works = [work for work, _ in batch]
+        self._writing = asyncio.get_running_loop().run_in_executor(self._writer, self._transact, works)
+        self._writing.add_done_callback(partial(self._written, [future for _, future in batch]))
+
+    def _written(self, futures: list[asyncio.Future[Any]], done: asyncio.Future[list[Outcome]]) -> None:
+        self._writing = None
+        failed = None if done.cancelled() else done.exception()
+        for index, future in enumerate(futures):
+            result, error = (None, failed) if failed or done.cancelled() else done.result()[index]
+            if future.done():
+                continue  # whoever asked has left
+            if error is not None:
+                future.set_exception(error)
+            elif done.cancelled():
+                future.cancel()
+            else:
+                future.set_result(result)
+        self._write_next()
 
     async def read(self, work: Work[T]) -> T:
         """Run work on a connection that cannot write, beside the writer. Raises StorageError, also when it is slow."""
@@ -114,7 +154,8 @@ class Database:
         """Like read, for work of our own that may take that long."""
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._query, work, seconds)
 
-    def _transact(self, work: Work[T]) -> T:
+    def _transact(self, works: Sequence[Work[Any]]) -> list[Outcome]:
+        """All works in one transaction; the result or the error of each. Raises StorageError when none is kept."""
         connection = self._connection
         if connection is None:
             raise StorageError("the database is closed")
@@ -122,7 +163,7 @@ class Database:
         try:
             connection.execute("BEGIN IMMEDIATE")
             try:
-                result = work(connection)
+                outcomes = [self._outcome(connection, work) for work in works]
                 connection.execute("COMMIT")
             except BaseException:
                 if connection.in_transaction:
@@ -131,10 +172,24 @@ class Database:
         except sqlite3.Error as error:
             raise self._failed(error) from error
         self._commit_seconds.observe(time.perf_counter() - started)
-        if self.problem is not None:
+        refused = next((error for _, error in outcomes if isinstance(error, StorageError)), None)
+        if self.problem is not None and refused is None:
             log.warning("the database takes writes again: %s", self.path)
             self.problem = None
-        return result
+        return outcomes
+
+    def _outcome(self, connection: sqlite3.Connection, work: Work[Any]) -> Outcome:
+        connection.execute("SAVEPOINT work")
+        try:
+            result = work(connection)
+        except Exception as error:
+            if not connection.in_transaction:  # a full or broken disk: SQLite has undone everything already
+                raise
+            connection.execute("ROLLBACK TO work")
+            connection.execute("RELEASE work")
+            return None, self._failed(error) if isinstance(error, sqlite3.Error) else error
+        connection.execute("RELEASE work")
+        return result, None
 
     def _failed(self, error: sqlite3.Error) -> StorageError:
         self._stats.count("storage_errors_total")

@@ -89,6 +89,71 @@ async def test_a_second_daemon_is_turned_away_and_told_who_was_first(database):
         await Database(database.path, Stats()).open()
 
 
+async def test_works_that_wait_together_share_a_transaction(database):
+    before = database._commit_seconds.count
+    await asyncio.gather(*(database.write(put(f"{number:03}")) for number in range(50)))
+    assert database._commit_seconds.count - before <= 2
+
+
+async def test_one_work_that_fails_takes_no_other_with_it(database):
+    def fail(db):
+        put("bad")(db)
+        raise ValueError("no")
+
+    def refused(db):
+        put("refused")(db)
+        db.execute("INSERT INTO nowhere VALUES (1)")
+
+    works = [put("a"), put("b"), fail, refused, put("c")]
+    outcomes = await asyncio.gather(*map(database.write, works), return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes[2:4]] == [ValueError, StorageError]
+    assert await database.read(keys) == ["a", "b", "c"]
+
+
+async def test_a_full_disk_fails_all_that_share_the_transaction_and_keeps_none_of_it(database):
+    def fill(db):
+        pages = db.execute("PRAGMA page_count").fetchone()[0]
+        db.execute(f"PRAGMA max_page_count = {pages}")
+        db.execute("INSERT INTO meta (key, value) VALUES ('big', ?)", ("x" * 100_000,))
+
+    works = [put("first"), put("a"), fill, put("b")]
+    outcomes = await asyncio.gather(*map(database.write, works), return_exceptions=True)
+    stored = await database.read(keys)
+    kept = [
+        name
+        for name, outcome in zip(["first", "a", "big", "b"], outcomes, strict=True)
+        if not isinstance(outcome, Exception)
+    ]
+    assert isinstance(outcomes[2], StorageFull)
+    assert sorted(kept) == stored
+
+
+async def test_whoever_leaves_before_the_commit_disturbs_nobody(database):
+    leaving = asyncio.create_task(database.write(put("left")))
+    staying = asyncio.create_task(database.write(put("stayed")))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    await staying
+    assert "stayed" in await database.read(keys)
+
+
+async def test_what_waits_at_the_close_is_written(tmp_path):
+    database = Database(tmp_path / "hbd.db", Stats())
+    await database.open()
+    waiting = [asyncio.create_task(database.write(put(f"{number:04}"))) for number in range(1_200)]
+    await asyncio.sleep(0)
+    await database.close()
+    await asyncio.gather(*waiting)
+
+
+async def test_a_closed_database_takes_nothing(tmp_path):
+    database = Database(tmp_path / "hbd.db", Stats())
+    await database.open()
+    await database.close()
+    with pytest.raises(StorageError, match="closed"):
+        await database.write(put("a"))
+
+
 async def test_the_holder_of_an_open_database_is_this_process(database):
     assert holder_of(database.path) == os.getpid()
 
