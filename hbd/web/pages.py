@@ -36,6 +36,7 @@ HOSTS_AT_ONCE = 100  # so many are looked at before others get their turn on the
 GZIP_LEVEL = 1
 FOREVER = "public, max-age=31536000, immutable"
 
+FIRST_PLUGIN = "cpu_monitor"  # what people look for first
 # A page that is drawn again in place needs no list of hosts to choose from.
 REFRESH_HEADER = "X-Refresh"
 
@@ -81,7 +82,7 @@ async def live(call: Call) -> web.StreamResponse:
 
 
 async def plugins(call: Call) -> web.StreamResponse:
-    """``?host=…&plugin=…``; without them the first of each."""
+    """``?host=…&plugin=…``; without them the first host, and its processors or the first plugin that it has."""
     rings, asked = call.parts.rings, call.request.query.get("host", "")
     visible = _visible(call)
     host: Host | None
@@ -91,7 +92,7 @@ async def plugins(call: Call) -> web.StreamResponse:
         host = next(iter(visible), None)
     names = rings.plugins(host.id) if host else []
     wanted = call.request.query.get("plugin", "")
-    plugin = wanted if wanted in names else next(iter(names), "")
+    plugin = next((name for name in (wanted, FIRST_PLUGIN, *names) if name in names), "")
     held = rings.count(host.id, plugin) if host and plugin else 0
     samples = rings.newest(host.id, plugin, held) if host and held else []
     shown = call.parts.views.host(host) if host else None

@@ -27,7 +27,7 @@ MOMENTS = ("time", "timestamp")
 STRIP_BARS = {"u": ("u", 0, 10), "o": ("o", 3, 7), "d": ("d", 6, 4), "-": ("n", 9, 1)}
 STRIP_WORDS = {"u": "up", "o": "overdue", "d": "down", "-": "not known"}
 
-SPELLING = ("CPU", "IO", "OS", "IP", "RAM", "PID", "UID", "ID", "RSS", "VMS", "IPv4", "IPv6", "TCP", "UDP", "GPU")
+SPELLING = ("CPU", "IO", "OS", "IP", "RAM", "PID", "UID", "ID", "RSS", "VMS", "IPv4", "IPv6", "TCP", "UDP", "GPU", "RTT")
 ACRONYMS = {word.lower(): word for word in SPELLING}
 
 
@@ -125,6 +125,7 @@ UNITS: tuple[tuple[str, Callable[[float], Reading]], ...] = (
     ("mb", lambda value: Reading(plain(round(value, 1)), "MB")),
     ("gb", lambda value: Reading(plain(round(value, 2)), "GB")),
     ("tb", lambda value: Reading(plain(round(value, 2)), "TB")),
+    ("pid", lambda value: Reading(f"{value:.0f}")),  # a name, not an amount: its digits stay together
     ("timestamp", lambda value: Reading(clock(value) if _is_recent(value) else plain(value))),
     ("time", lambda value: Reading(clock(value) if _is_recent(value) else plain(value))),
     ("seconds", lambda value: _split(long_span(value))),

@@ -106,3 +106,11 @@ def test_family_that_is_up_shows_its_latency_and_its_losses() -> None:
     host = schemas.Host(name="a", id=1, agent_id="x", state=State.UP, interval=10.0, connections=[connection])
     assert paint.link(host, Family.IPV6) == paint.Link("UP", "●", "0.4 ms", "IPv6 ::1: up, 2 lost")
     assert paint.link(host, Family.IPV4).text == paint.NOTHING
+
+
+def test_the_digits_of_a_process_id_stay_together() -> None:
+    assert str(paint.reading("pid", 26207)) == "26207"
+
+
+def test_a_process_id_keeps_its_name() -> None:
+    assert paint.label("pid") == "PID"
