@@ -24,6 +24,7 @@ HEARTBEAT_PORT = 50003
 HTTP_PORT = 50004
 MAX_FRAME_BYTES = 1 << 20  # one report at the most; the daemon closes the link on a larger frame
 MAX_SAMPLES_PER_REPORT = 256
+MAX_SEQ = 1 << 53  # of reports and heartbeats; what every JSON reader can count
 
 
 class Hello(TypedDict):
@@ -210,7 +211,7 @@ def unpack_beat(hashed: bytes, datagram: bytes) -> Beat | None:
     if not hmac.compare_digest(hmac.digest(hashed, head, "sha256"), datagram[_BEAT.size :]):
         return None
     _, _, run, seq, time, rtt_us, interval, kind, family = _BEAT.unpack(head)
-    if kind >= len(BEAT_KINDS) or family not in (4, 6) or interval == 0 or not math.isfinite(time):
+    if kind >= len(BEAT_KINDS) or family not in (4, 6) or interval == 0 or not math.isfinite(time) or seq >= MAX_SEQ:
         return None
     rtt = None if rtt_us == _RTT_UNKNOWN else rtt_us / 1e6
     return Beat(run.hex(), seq, time, rtt, interval / 10, BEAT_KINDS[kind], family)

@@ -3,48 +3,95 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from hbd.enrolment import Enrolment
-from hbd.hosts import Hosts
+from hbd.errors import NotFound
+from hbd.feed import Feed
+from hbd.hosts import Host, Hosts
+from hbd.model import Moment
+from hbd.pipeline import Pipeline
 from hbd.presence import Presence
 from hbd.receivers.agent_link import AgentLinks
+from hbd.receivers.udp import Heartbeats
 from hbd.store import Store
 
 
-def commands(
-    enrolment: Enrolment, hosts: Hosts, store: Store, presence: Presence | None = None, links: AgentLinks | None = None
-) -> dict[str, Callable[..., Awaitable[Any]]]:
-    """By name, as ``control`` knows them. presence, links: of the running daemon."""
+class Running(NamedTuple):
+    """The parts of a running daemon that have to hear of a change."""
 
-    async def add(name: str) -> str:
-        return await enrolment.add(name)
+    presence: Presence
+    pipeline: Pipeline
+    links: AgentLinks
+    heartbeats: Heartbeats
+    feed: Feed
 
-    async def listing() -> list[dict[str, Any]]:
-        rows = []
+
+class Agents:
+    """running: None where no daemon runs."""
+
+    def __init__(self, enrolment: Enrolment, hosts: Hosts, store: Store, running: Running | None = None) -> None:
+        self._enrolment = enrolment
+        self._hosts = hosts
+        self._store = store
+        self._running = running
+
+    def commands(self) -> dict[str, Callable[..., Awaitable[Any]]]:
+        """By name, as ``control`` knows them."""
+        return {
+            "agent add": self.add,
+            "agent list": self.list,
+            "agent rotate": self.rotate,
+            "agent revoke": self.revoke,
+            "agent remove": self.remove,
+        }
+
+    async def add(self, name: str) -> str:
+        key = await self._enrolment.add(name)
+        self._note("enrolled", name)
+        return key
+
+    async def list(self) -> list[dict[str, Any]]:
         seen: dict[int, float] = {}
-        for connection in await store.hosts.connections():
+        for connection in await self._store.hosts.connections():
             seen[connection.host_id] = max(seen.get(connection.host_id, 0.0), connection.last_seen)
-        for host in hosts:
-            view = presence.view(host.id) if presence else None
-            rows.append(
-                {
-                    "name": host.name,
-                    "agent_id": host.agent_id,
-                    "key": enrolment.has_key(host),
-                    "version": host.agent_version,
-                    "state": view.state if view else None,
-                    "last_seen": view.last_seen if view else seen.get(host.id),
-                }
-            )
-        return rows
+        return [self._line(host, seen.get(host.id)) for host in self._hosts]
 
-    async def rotate(name: str) -> str:
-        return await enrolment.rotate(name)
+    def _line(self, host: Host, seen: float | None) -> dict[str, Any]:
+        view = self._running.presence.view(host.id) if self._running else None
+        return {
+            "name": host.name,
+            "agent_id": host.agent_id,
+            "key": self._enrolment.has_key(host),
+            "version": host.agent_version,
+            "state": view.state if view else None,
+            "last_seen": view.last_seen if view else seen,
+        }
 
-    async def revoke(name: str) -> None:
-        await enrolment.revoke(name)
-        if links is not None:
-            await links.drop(hosts.require(name), "the key was revoked")
+    async def rotate(self, name: str) -> str:
+        key = await self._enrolment.rotate(name)
+        self._note("the key was rotated", name)
+        return key
 
-    return {"agent add": add, "agent list": listing, "agent rotate": rotate, "agent revoke": revoke}
+    async def revoke(self, name: str) -> None:
+        await self._enrolment.revoke(name)
+        self._note("the key was revoked", name)
+        if self._running:
+            await self._running.links.drop(self._hosts.require(name), "the key was revoked")
+
+    async def remove(self, name: str) -> None:
+        """Delete a host, also one in drophosts, with all that is stored of it. Raises NotFound."""
+        host = self._hosts.known(name)
+        if host is None:
+            raise NotFound(f"Host '{name}' not found")
+        await self._enrolment.remove(host)
+        if self._running:
+            await self._running.links.drop(host, "this host was removed")
+            self._running.heartbeats.forget(host.id)
+            self._running.pipeline.forget(host)
+            self._running.feed.start_over()
+            self._running.pipeline.note(f"host {host.name} was removed", Moment.now())
+
+    def _note(self, text: str, name: str) -> None:
+        if self._running:
+            self._running.pipeline.note(text, Moment.now(), self._hosts.require(name))

@@ -8,16 +8,20 @@ import json
 import logging
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from hbd import __version__, logs
 from hbd import config as configuration
 from hbd.config import Config
 from hbd.errors import ConfigError, HbdError
+from hbd.listen import from_here
 
 OK, FAILED, USAGE = 0, 1, 2
 STOP_SECONDS = 5.0
@@ -37,6 +41,7 @@ The config is the file given by -c, else $HBD_CONFIG, ./hbd.yaml, ~/.config/hbd/
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code: 0 done, 1 failed, 2 wrong usage."""
+    _open_standard_streams()
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
@@ -55,6 +60,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return code
+
+
+def _open_standard_streams() -> None:
+    """Where one was closed by whoever started us, open /dev/null there: a socket must not take its number."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+            os.set_inheritable(number, True)
+            setattr(sys, name, os.fdopen(number, mode, closefd=False))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -88,6 +104,8 @@ def _parser() -> argparse.ArgumentParser:
     rotate.add_argument("name", metavar="NAME")
     revoke = command("revoke", _agent_revoke, "make the key of a host worthless at once", verbs)
     revoke.add_argument("name", metavar="NAME")
+    remove = command("remove", _agent_remove, "delete a host with its key and all that is stored of it", verbs)
+    remove.add_argument("name", metavar="NAME")
     return parser
 
 
@@ -100,30 +118,29 @@ def _config(options: argparse.Namespace) -> Config:
 
 def _run(options: argparse.Namespace) -> int:
     config = _config(options)
+    overridden: dict[str, Any] = {}
     if options.port is not None:
         if not 0 <= options.port <= 65535:
             print("hbd: --port: 0 to 65535 is allowed", file=sys.stderr)
             return USAGE
-        config = _on_port(config, options.port)
+        overridden = _ports(options.port)
+        config = msgspec.structs.replace(config, **overridden)
     logs.configure(config.log.level, config.log.format)
     os.umask(0o077)
     _raise_descriptor_limit()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_serve(config, options.with_agent))
+        return runner.run(_serve(config, options.with_agent, overridden))
 
 
-def _on_port(config: Config, port: int) -> Config:
-    """The config with another HTTP port; with any free port, the other ports are any free ones too."""
-    import msgspec
-
-    ports = {"hbd_port": port} | ({"hb_port": 0, "ws_port": 0} if port == 0 else {})
-    return msgspec.structs.replace(config, **ports)
+def _ports(port: int) -> dict[str, int]:
+    """What ``--port`` sets; with any free HTTP port, the other ports are any free ones too."""
+    return {"hbd_port": port} | ({"hb_port": 0, "ws_port": 0} if port == 0 else {})
 
 
-async def _serve(config: Config, with_agent: bool) -> int:
+async def _serve(config: Config, with_agent: bool, overridden: dict[str, Any]) -> int:
     from hbd.daemon import Daemon
 
-    daemon = Daemon(config, with_agent=with_agent)
+    daemon = Daemon(config, with_agent=with_agent, overridden=overridden)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -142,29 +159,51 @@ async def _serve(config: Config, with_agent: bool) -> int:
             reloads.add(task)
             task.add_done_callback(reloads.discard)
 
+    hung_up = asyncio.Event()
+    loop.add_signal_handler(signal.SIGHUP, hung_up.set)
+    try:
+        await daemon.start()
+    except OSError as error:
+        raise HbdError(_told(error, config)) from error
     loop.add_signal_handler(signal.SIGHUP, reload)
-    await daemon.start()
+    if hung_up.is_set():  # while it was starting
+        reload()
     _announce(daemon.urls, daemon.feed_urls, daemon.heartbeat_urls, config)
     _tell_systemd("READY=1")
-    await stopping.wait()
+    ends = [asyncio.create_task(event.wait()) for event in (stopping, daemon.failed)]
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    for end in ends:
+        end.cancel()
     _tell_systemd("STOPPING=1")
+    logging.getLogger(__name__).info("stopping")
     try:
         await asyncio.wait_for(daemon.stop(), STOP_SECONDS)
     except TimeoutError:
         logging.getLogger(__name__).error("not everything stopped within %g s", STOP_SECONDS)
         os._exit(FAILED)
-    return OK
+    return FAILED if daemon.failed.is_set() else OK
+
+
+def _told(error: OSError, config: Config) -> str:
+    """Why the start failed, in words that name the place."""
+    if error.filename is None:
+        return error.strerror or str(error)
+    return f"no place for the database {config.database}: {error.strerror}: {error.filename}"
 
 
 def _announce(urls: list[str], feed: list[str], heartbeats: list[str], config: Config) -> None:
     lines = [
         f"hbd {__version__} is running",
-        f"  web         {'  '.join(urls)}",
-        f"  live feed   {'  '.join(feed)}",
-        f"  heartbeats  {'  '.join(heartbeats)}",
+        f"  web         {'  '.join(map(from_here, urls))}",
+        f"  live feed   {'  '.join(map(from_here, feed))}",
+        f"  heartbeats  {'  '.join(map(from_here, heartbeats))}",
         f"  config      {config.source or 'built-in defaults (no config file found)'}",
         f"  database    {config.database}",
     ]
+    if urls != list(map(from_here, urls)):
+        port = urls[0].rsplit(":", 1)[1].strip("/")
+        elsewhere = config.base_url or f"http://{socket.gethostname()}:{port}/"
+        lines.insert(2, f"              on all interfaces; from other machines {elsewhere}")
     try:
         print("\n".join(lines), flush=True)
     except OSError:
@@ -194,8 +233,6 @@ def _raise_descriptor_limit() -> None:
 
 def _tell_systemd(state: str) -> None:
     """sd_notify(3), where systemd waits for it."""
-    import socket
-
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return
@@ -235,9 +272,13 @@ def _reload(options: argparse.Namespace) -> int:
     result = control.ask(config.database, "reload")
     for problem in result["problems"]:
         print(problem, file=sys.stderr)
+    if not result["ok"]:
+        return FAILED
+    source = result["config_file"]
+    print(f"reloaded {source}" if source else "the daemon runs without a config file; restart it to use one")
     if result["restart_needed"]:
         print(f"takes effect after a restart: {', '.join(result['restart_needed'])}")
-    return OK if result["ok"] else FAILED
+    return OK
 
 
 # ------------------------------------------------------------------------------------------------------------ agents
@@ -255,12 +296,12 @@ def _ask(options: argparse.Namespace, command: str, **arguments: Any) -> Any:
 
 
 async def _offline(config: Config, command: str, arguments: dict[str, Any]) -> Any:
-    from hbd.agents import commands
+    from hbd.agents import Agents
     from hbd.daemon import open_offline
 
     store, enrolment, hosts = await open_offline(config)
     try:
-        return await commands(enrolment, hosts, store)[command](**arguments)
+        return await Agents(enrolment, hosts, store).commands()[command](**arguments)
     finally:
         await store.close()
 
@@ -277,6 +318,11 @@ def _agent_rotate(options: argparse.Namespace) -> int:
 
 def _agent_revoke(options: argparse.Namespace) -> int:
     _ask(options, "agent revoke", name=options.name)
+    return OK
+
+
+def _agent_remove(options: argparse.Namespace) -> int:
+    _ask(options, "agent remove", name=options.name)
     return OK
 
 

@@ -56,8 +56,7 @@ class Companion:
         if self._task is None:
             return
         self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
+        await asyncio.gather(self._task, return_exceptions=True)
         process = self._process
         if process is None or process.returncode is not None:
             return
@@ -85,18 +84,24 @@ class Companion:
         while True:
             loop = asyncio.get_running_loop()
             began = loop.time()
-            self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-c", _START, str(os.getpid()), "run", "--server", server),
-                *("--key-file", str(key_file), "--name", machine_name()),
-                stdin=asyncio.subprocess.DEVNULL,
-                env=os.environ | {"STATE_DIRECTORY": str(self._folder)},
-            )
-            code = await self._process.wait()
+            try:
+                self._process = await self._spawn(server, key_file)
+                code = await self._process.wait()
+                how = f"ended ({signal.Signals(-code).name if code < 0 else f'code {code}'})"
+            except OSError as error:
+                how = f"could not be started ({error})"
             starts = 0 if loop.time() - began > RESTART_SECONDS[-1] else starts + 1
             pause = RESTART_SECONDS[min(starts, len(RESTART_SECONDS) - 1)]
-            how = signal.Signals(-code).name if code < 0 else f"code {code}"
-            log.error("the agent ended (%s); starting it again in %g s", how, pause)
+            log.error("the agent %s; starting it again in %g s", how, pause)
             await asyncio.sleep(pause)
+
+    async def _spawn(self, server: str, key_file: Path) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", _START, str(os.getpid()), "run", "--server", server),
+            *("--key-file", str(key_file), "--name", machine_name()),
+            stdin=asyncio.subprocess.DEVNULL,
+            env=os.environ | {"STATE_DIRECTORY": str(self._folder)},
+        )
 
 
 def _read(key_file: Path) -> str:

@@ -8,20 +8,21 @@ import gc
 import logging
 import socket
 import time
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
-from hbd import __version__, agents, listen, logs
+from hbd import __version__, listen, logs
 from hbd import config as configuration
+from hbd.agents import Agents, Running
 from hbd.companion import Companion
 from hbd.config import Config
 from hbd.control import Control
 from hbd.enrolment import Enrolment
-from hbd.errors import ConfigError
+from hbd.errors import ConfigError, HbdError, StorageError
 from hbd.feed import Feed
 from hbd.hosts import Host, Hosts
 from hbd.model import Family, Moment, State
@@ -42,11 +43,14 @@ from hbd.web.server import Runner
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.1  # how often time passes for presence; also how the lag of the loop is measured
+SAMPLES_AT_ONCE = 200  # added to the rings before others get their turn on the loop
+CHANGES_TOLD = 10
 REFILL_SECONDS = 2.0  # how long a start waits for the rings to be filled; the rest fills while it already serves
 
 
 class Daemon:
-    def __init__(self, config: Config, *, with_agent: bool = False) -> None:
+    def __init__(self, config: Config, *, with_agent: bool = False, overridden: dict[str, Any] | None = None) -> None:
+        """overridden: keys of the config that the command line set; they stay so at a reload."""
         self.config = config
         self.urls: list[str] = []
         self.feed_urls: list[str] = []
@@ -56,6 +60,11 @@ class Daemon:
         self._started = Moment.now()
         self._reload = schemas.Reload(at=None, ok=True, problems=[], restart_needed=[])
         self._reloading = asyncio.Lock()
+        self._started_with = config
+        self._overridden = overridden or {}
+        self._stopping = False
+        self.failed = asyncio.Event()
+        """set when a part that nothing works without has ended"""
         self._tasks: set[asyncio.Task[None]] = set()
         self._runners: list[web.AppRunner] = []
         self._sockets: list[socket.socket] = []
@@ -77,13 +86,21 @@ class Daemon:
         self.enrolment = Enrolment(self.hosts, self.store, self._know)
         self.pipeline = Pipeline(self.hosts, self.presence, self.rings, self.store, self.feed, self.stats)
         self.heartbeats = Heartbeats(self.enrolment, self.pipeline, self.stats)
-        self.links = AgentLinks(config, self.hosts, self.enrolment, self.pipeline, self.heartbeats, self.stats)
+        self.links = AgentLinks(
+            config,
+            self.hosts,
+            self.enrolment,
+            self.pipeline,
+            self.heartbeats,
+            self.stats,
+            on_facts=self._apply_settings,
+        )
         self.upkeep = Upkeep(config, self.hosts, self.store, self.pipeline)
         self.companion = Companion(config.database, self.enrolment, self.hosts)
+        running = Running(self.presence, self.pipeline, self.links, self.heartbeats, self.feed)
         self.control = Control(
             config.database,
-            agents.commands(self.enrolment, self.hosts, self.store, self.presence, self.links)
-            | {"reload": self._reload_now},
+            Agents(self.enrolment, self.hosts, self.store, running).commands() | {"reload": self._reload_now},
         )
         self.parts = Parts(
             config=config,
@@ -106,16 +123,17 @@ class Daemon:
         try:
             await self.store.open()
             await self._remember()
-            self._turns = asyncio.create_task(self.pipeline.run())
-            refill = self._go(self._refill(await self.store.samples.last_id()))
+            self._turns = self._go(self.pipeline.run(), "writing")
+            refill = asyncio.create_task(self._refill(await self.store.samples.last_id()))
+            self._tasks.add(refill)
             await asyncio.wait({refill}, timeout=REFILL_SECONDS)
             await self._listen()
             await self.control.start()
-            self._go(self.feed.run())
-            self._go(self._pass_time())
-            self._go(self.upkeep.run())
+            self._go(self.feed.run(), "the live feed")
+            self._go(self._pass_time(), "the clock")
+            self._go(self.upkeep.run(), "upkeep")
             if self._with_agent:
-                await self.companion.start(self.urls[0])
+                await self.companion.start(listen.from_here(self.urls[0]))
         except BaseException:
             await self.stop()
             raise
@@ -127,38 +145,49 @@ class Daemon:
 
     async def stop(self) -> None:
         """Stop everything in the order in which data flows; what was taken is on disk when this returns."""
-        self._ready = False
-        await self.companion.stop()
+        was_ready, self._ready, self._stopping = self._ready, False, True
+        await self._try(self.companion.stop())
         for transport in self._datagrams:
             transport.close()
-        await self.links.close()
+        await self._try(self.links.close())
         self.feed.close()
         for runner in self._runners:
-            await runner.cleanup()
-        await self.control.close()
-        for task in self._tasks:
+            await self._try(runner.cleanup())
+        await self._try(self.control.close())
+        for task in self._tasks - {self._turns}:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(self._tasks - {self._turns}), return_exceptions=True)
         if self._turns is not None:
-            self.pipeline.note(f"hbd {__version__} stopped", Moment.now())
+            if was_ready:
+                self.pipeline.note(f"hbd {__version__} stopped", Moment.now())
             self.pipeline.remember_connections(self.hosts)
             self.pipeline.close()
-            await self._turns
-            self._turns = None
-        await self.store.close()
+            await self._try(self._turns)
+        await self._try(self.store.close())
         for sock in self._sockets:
             sock.close()
 
-    def _go(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)
+    @staticmethod
+    async def _try(step: Awaitable[object]) -> None:
+        """One step of the stop: whatever goes wrong in it, the others still come."""
+        try:
+            await step
+        except Exception:
+            log.exception("a step of the stop failed")
+
+    def _go(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Run a part that the daemon cannot do without."""
+        task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.critical("a part of the daemon died", exc_info=error)
+        if not task.cancelled() and not self._stopping:
+            log.critical("%s ended; hbd cannot go on without it", task.get_name(), exc_info=task.exception())
+            self._ready = False
+            self.failed.set()
 
     async def _remember(self) -> None:
         """Know again what was known before the restart: hosts, keys, which reports are here, when hosts were seen."""
@@ -178,6 +207,12 @@ class Daemon:
     def _know(self, host: Host) -> None:
         """Hand a host that has just become known to the parts that keep something for each."""
         self._apply_settings(host)
+        if self.config.is_dropped(host.name):
+            self.hosts.drop(host, True)
+        else:
+            self._watch(host)
+
+    def _watch(self, host: Host) -> None:
         self.presence.know(
             host.id,
             interval=self.config.interval,
@@ -200,10 +235,17 @@ class Daemon:
         host.version += 1
 
     async def _refill(self, last_id: int) -> None:
-        """Fill the rings from disk, a host at a time."""
-        for host in list(self.hosts):
-            for sample in await self.store.samples.newest(host.id, self.config.samples_per_plugin, last_id):
-                self.rings.add(host.id, sample)
+        """Fill the rings from disk, a host at a time and some samples at once."""
+        for host in self.hosts.everyone():
+            try:
+                samples = await self.store.samples.newest(host.id, self.config.samples_per_plugin, last_id)
+            except StorageError as error:
+                log.error("the samples of %s could not be read again: %s", host.name, error)
+                continue
+            for start in range(0, len(samples), SAMPLES_AT_ONCE):
+                for sample in samples[start : start + SAMPLES_AT_ONCE]:
+                    self.rings.add(host.id, sample)
+                await asyncio.sleep(0)
             self.pipeline.changed(host)
 
     async def _listen(self) -> None:
@@ -241,7 +283,10 @@ class Daemon:
             due = loop.time() + TICK_SECONDS
             await asyncio.sleep(TICK_SECONDS)
             self._lag.observe(max(0.0, loop.time() - due))
-            self.pipeline.tick(Moment.now())
+            try:
+                self.pipeline.tick(Moment.now())
+            except Exception:
+                log.exception("a tick of the clock failed")
 
     # -------------------------------------------------------------------------------------------------------- reload
 
@@ -251,48 +296,70 @@ class Daemon:
             now = Moment.now()
             try:
                 fresh = await asyncio.to_thread(configuration.load, self.config.source)
-            except ConfigError as error:
-                self._reload = schemas.Reload(at=now.wall, ok=False, problems=error.problems, restart_needed=[])
-                for problem in error.problems:
+                fresh = msgspec.structs.replace(fresh, **self._overridden)
+                await self.enrolment.name_hosts(fresh)
+            except HbdError as error:
+                problems = error.problems if isinstance(error, ConfigError) else [str(error)]
+                self._reload = schemas.Reload(
+                    at=now.wall, ok=False, problems=problems, restart_needed=self._reload.restart_needed
+                )
+                for problem in problems:
                     log.error("reload failed, the old config stays: %s", problem)
-                self.pipeline.note(f"reload failed, the old config stays: {error.problems[0]}", now)
+                self.pipeline.note(f"reload failed, the old config stays: {problems[0]}", now)
             else:
-                await self._swap(fresh, now)
+                links = self._swap(fresh, now)
+                await asyncio.gather(*links)
             return self._reload
 
-    async def _swap(self, fresh: Config, now: Moment) -> None:
-        old, restart = self.config, configuration.restart_needed(self.config, fresh)
-        self.config = self.parts.config = self.links.config = self.upkeep.config = fresh
+    def _swap(self, fresh: Config, now: Moment) -> list[Awaitable[None]]:
+        """Put a config into force that is known to work; returns the links that have to end because of it."""
+        old, self.config = self.config, fresh
+        self.parts.config = self.links.config = self.upkeep.config = fresh
+        self.feed.max_subscribers = fresh.limits.max_subscribers
         logs.configure(fresh.log.level, fresh.log.format)
-        if old.drophosts != fresh.drophosts or old.hosts != fresh.hosts or old.watchhosts != fresh.watchhosts:
-            for host in [host for host in self.hosts if fresh.is_dropped(host.name)]:
-                await self.links.drop(host, "this host is in drophosts now")
-                self.enrolment.forget(host)
-                self.heartbeats.forget(host.id)
-                self.pipeline.forget(host)
-                self.hosts.remove(host)
-            await self.enrolment.load(fresh)
-        for host in self.hosts:
-            self._know(host)
-            if not host.enabled:
-                await self.links.drop(host, "this host is switched off in the config")
+        self.rings.resize(fresh.samples_per_plugin)
+        ending = [end for host in self.hosts.everyone() if (end := self._put_into_force(host)) is not None]
         intervals = {host.id: host.interval for host in self.hosts}
         self.presence.configure(grace=fresh.grace, intervals=intervals, now=now)
-        self.rings.resize(fresh.samples_per_plugin)
-        self.feed.max_subscribers = fresh.limits.max_subscribers
+        restart = configuration.restart_needed(self._started_with, fresh)
         self._reload = schemas.Reload(at=now.wall, ok=True, problems=[], restart_needed=restart)
-        changed = configuration.changes(old, fresh)
-        told = "config reloaded: " + (", ".join(changed) if changed else "nothing changed")
+        changed = [key for key in configuration.changes(old, fresh) if key not in restart]
+        told = "config reloaded: " + (_some(changed) or "nothing changed")
         if restart:
             told += f"; takes effect after a restart: {', '.join(restart)}"
         log.info("%s", told)
         self.pipeline.note(told, now)
         for warning in fresh.warnings:
             log.warning("%s", warning)
+        return ending
+
+    def _put_into_force(self, host: Host) -> Awaitable[None] | None:
+        """What the new config says of one host; the end of its link, where that has to end."""
+        wanted = host.interval
+        self._apply_settings(host)
+        drop = self.config.is_dropped(host.name)
+        if drop and not host.dropped:
+            view = self.presence.view(host.id)
+            self._last_seen[host.id] = [
+                KnownConnection(link.family, link.address, link.last_seen, link.interval)
+                for link in (view.connections if view else ())
+            ]
+            self.presence.forget(host.id)
+            self.hosts.drop(host, True)
+            self.feed.start_over()
+        elif host.dropped and not drop:
+            self.hosts.drop(host, False)
+        if drop:
+            return self.links.drop(host, "this host is in drophosts")
+        self._watch(host)
+        if not host.enabled:
+            return self.links.drop(host, "this host is switched off in the config")
+        return self.links.renew(host) if host.interval != wanted else None
 
     async def _reload_now(self) -> dict[str, Any]:
+        source = self.config.source
         answer: dict[str, Any] = msgspec.to_builtins(await self.reload())
-        return answer
+        return answer | {"config_file": str(source) if source else None}
 
     # -------------------------------------------------------------------------------------------------- about itself
 
@@ -328,6 +395,12 @@ class Daemon:
                 for labels, count in (series or {(): 0.0}).items()
             },
         )
+
+
+def _some(names: Sequence[str]) -> str:
+    """names for a line of the log: the first ones, and how many more there are."""
+    more = len(names) - CHANGES_TOLD
+    return ", ".join(names[:CHANGES_TOLD]) + (f" and {more} more" if more > 0 else "")
 
 
 def calm_collector() -> None:

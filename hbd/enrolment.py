@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -17,6 +18,10 @@ from hbd.store.hosts import KeyRow
 
 ROTATION_OVERLAP_SECONDS = 86_400.0
 MAX_TAGS = 64
+
+
+class LimitReached(Conflict):
+    """There are as many hosts as there may be."""
 
 
 class LiveKey(NamedTuple):
@@ -37,35 +42,25 @@ class Enrolment:
         self._by_hash: dict[bytes, LiveKey] = {}
         self._by_id: dict[bytes, LiveKey] = {}
         self._of_host: dict[int, list[LiveKey]] = {}
+        self._changing = asyncio.Lock()
 
     async def load(self, config: Config) -> None:
-        """Know the hosts of the store, and those that the config names, but for those that it drops.
-
-        May be called again: hosts that are known stay as they are.
-        """
+        """Know the hosts and keys of the store, and the hosts that the config names."""
         for row in await self._store.hosts.all():
-            if self._hosts.by_id(row.id) is None and not config.is_dropped(row.name):
-                host = Host(row.id, row.name, row.agent_id, row.created)
-                host.label, host.agent_tags, host.os, host.agent_version = (
-                    row.label,
-                    row.tags,
-                    row.os,
-                    row.agent_version,
-                )
-                self._hosts.add(host)
-                self.on_new(host)
+            host = Host(row.id, row.name, row.agent_id, row.created)
+            host.agent_tags, host.os, host.agent_version = row.tags, row.os, row.agent_version
+            self._hosts.add(host)
+            self.on_new(host)
         for key in await self._store.hosts.keys():
-            if key.hash not in self._by_hash:
-                self._adopt(key)
-        for name in (*config.hosts, *(config.watchhosts or ())):
-            if self._hosts.get(name) is None and not config.is_dropped(name):
-                await self._create(name, [], None)
+            self._adopt(key)
+        await self.name_hosts(config)
 
-    def forget(self, host: Host) -> None:
-        """The host is dropped; its keys open nothing until it is loaded again."""
-        for key in self._of_host.pop(host.id, []):
-            del self._by_hash[key.hash]
-            del self._by_id[key_id(key.hash)]
+    async def name_hosts(self, config: Config) -> None:
+        """Make the hosts known that the config names."""
+        async with self._changing:
+            for name in (*config.hosts, *(config.watchhosts or ())):
+                if self._hosts.known(name) is None:
+                    await self._create(name, [], None)
 
     def _adopt(self, row: KeyRow) -> None:
         host = self._hosts.by_id(row.host_id)
@@ -83,12 +78,12 @@ class Enrolment:
     def host_of(self, key: str, now: float) -> Host | None:
         """The host a key belongs to; None when nobody has it. The look-up is by hash: its time tells nothing."""
         found = self._by_hash.get(key_hash(key))
-        return found.host if found and _live(found, now) else None
+        return found.host if found and _live(found, now) and not found.host.dropped else None
 
     def by_key_id(self, identifier: bytes, now: float) -> LiveKey | None:
         """The key that a heartbeat claims to be signed with."""
         found = self._by_id.get(identifier)
-        return found if found and _live(found, now) else None
+        return found if found and _live(found, now) and not found.host.dropped else None
 
     def has_key(self, host: Host) -> bool:
         """Whether a host has a key that is not on its way out."""
@@ -102,24 +97,32 @@ class Enrolment:
 
     # ------------------------------------------------------------------------------------------------------- changing
 
-    async def add(self, name: str, tags: Sequence[str] = (), *, handed_out: bool = False) -> str:
+    async def add(
+        self, name: str, tags: Sequence[str] = (), *, handed_out: bool = False, max_hosts: int | None = None
+    ) -> str:
         """Enrol a host and return its key, which is shown only now.
 
         handed_out: it goes over a link, which may break before it arrives. As long as nobody has used such a key,
         the host may be enrolled again; otherwise an agent that never got its key would be locked out for good.
-        Raises InvalidInput for a name that cannot be one, Conflict for a host that has a live key.
+        Raises InvalidInput for a name that cannot be one, Conflict for a host that has a live key or is in drophosts,
+        LimitReached when there may be no more than max_hosts.
         """
         if not is_host_name(name):
             raise InvalidInput("1-253 letters, digits, '.', '_', '-' or ':' are allowed", "name")
-        key = new_key()
-        host = self._hosts.get(name)
-        if host is None:
-            await self._create(name, list(tags)[:MAX_TAGS], key_hash(key), proven=not handed_out)
-        elif self.has_key(host) and not (handed_out and not any(key.proven for key in self._of_host[host.id])):
-            raise Conflict(f"host '{host.name}' has a key already; rotate or revoke it")
-        else:
-            await self._replace(host, key, overlap=0, proven=not handed_out)
-        return key
+        async with self._changing:
+            key = new_key()
+            host = self._hosts.known(name)
+            if host is None:
+                if max_hosts is not None and len(self._hosts) >= max_hosts:
+                    raise LimitReached(f"the limit of {max_hosts} hosts is reached")
+                await self._create(name, list(tags)[:MAX_TAGS], key_hash(key), proven=not handed_out)
+            elif host.dropped:
+                raise Conflict(f"host '{host.name}' is in drophosts of the config")
+            elif self.has_key(host) and not (handed_out and not any(key.proven for key in self._of_host[host.id])):
+                raise Conflict(f"host '{host.name}' has a key already; rotate or revoke it")
+            else:
+                await self._replace(host, key, overlap=0, proven=not handed_out)
+            return key
 
     async def _create(self, name: str, tags: list[str], hashed: bytes | None, *, proven: bool = True) -> None:
         now = time.time()
@@ -139,13 +142,24 @@ class Enrolment:
 
     async def rotate(self, name: str, overlap: float = ROTATION_OVERLAP_SECONDS) -> str:
         """A new key for a host; the old one works for ``overlap`` more seconds. Raises NotFound."""
-        key = new_key()
-        await self._replace(self._hosts.require(name), key, overlap)
-        return key
+        async with self._changing:
+            key = new_key()
+            await self._replace(self._hosts.require(name), key, overlap)
+            return key
 
     async def revoke(self, name: str) -> None:
         """Make a host's keys worthless at once. Raises NotFound."""
-        await self._replace(self._hosts.require(name), None, overlap=0)
+        async with self._changing:
+            await self._replace(self._hosts.require(name), None, overlap=0)
+
+    async def remove(self, host: Host) -> None:
+        """Delete a host with its keys and all that is stored of it."""
+        async with self._changing:
+            for key in self._of_host.pop(host.id, []):
+                del self._by_hash[key.hash]
+                del self._by_id[key_id(key.hash)]
+            self._hosts.remove(host)
+            await self._store.hosts.delete(host.id)
 
     async def _replace(self, host: Host, key: str | None, overlap: float, *, proven: bool = True) -> None:
         now = time.time()

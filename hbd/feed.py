@@ -31,6 +31,7 @@ MAX_PENDING = 20_000  # changes that wait for one subscriber
 MAX_MESSAGES_PER_TICK = 500
 
 GOING_AWAY = 1001
+COME_BACK = 1012
 TRY_AGAIN_LATER = 1013
 
 MESSAGE: Key = ("message", 0, "")
@@ -154,6 +155,11 @@ class Feed:
         if not self._everybody:
             self._take_changes()
             self._snapshots.clear()
+
+    def start_over(self) -> None:
+        """Have everybody come back for a new snapshot: a host is gone, and no change can tell that."""
+        for subscription in list(self._everybody):
+            self.send_away(subscription, COME_BACK, "Hosts were removed")
 
     def close(self) -> None:
         """Send everybody away and let nobody in any more: the daemon stops."""

@@ -16,6 +16,7 @@ class Host:
         "agent_version",
         "clock_offset",
         "created",
+        "dropped",
         "dyn",
         "enabled",
         "id",
@@ -52,18 +53,24 @@ class Host:
         self.dyn = False
         self.watched = True
         self.enabled = True
+        self.dropped = False
+        """in drophosts: refused and not shown, though what is stored of it stays"""
         self.interval: float | None = None
         """what the config wants between signs of life, seconds; None: as the agent says"""
         self.version = 0
 
 
 class Hosts:
-    """The register of hosts, by id and by name (any case), listed in the order of their names."""
+    """The register of hosts, by id and by name (any case), listed in the order of their names.
+
+    Hosts in drophosts are only found by ``known`` and ``everyone``.
+    """
 
     def __init__(self) -> None:
         self._by_id: dict[int, Host] = {}
         self._by_name: dict[str, Host] = {}
         self._by_agent_id: dict[str, Host] = {}
+        self._dropped = 0
         self._sorted: list[Host] | None = None
 
     def add(self, host: Host) -> None:
@@ -73,19 +80,34 @@ class Hosts:
         self._sorted = None
 
     def remove(self, host: Host) -> None:
-        self._by_id.pop(host.id, None)
+        if self._by_id.pop(host.id, None) is not None:
+            self._dropped -= host.dropped
         self._by_name.pop(host.name.lower(), None)
         self._by_agent_id.pop(host.agent_id, None)
         self._sorted = None
 
-    def get(self, name: str) -> Host | None:
+    def drop(self, host: Host, dropped: bool) -> None:
+        """Hide a host from everybody, or show it again."""
+        self._dropped += dropped - host.dropped
+        host.dropped = dropped
+        self._sorted = None
+
+    def known(self, name: str) -> Host | None:
+        """The host of that name, in drophosts or not."""
         return self._by_name.get(name.lower())
 
+    def everyone(self) -> list[Host]:
+        """All hosts, those in drophosts too."""
+        return list(self._by_id.values())
+
+    def get(self, name: str) -> Host | None:
+        return _shown(self._by_name.get(name.lower()))
+
     def by_id(self, host_id: int) -> Host | None:
-        return self._by_id.get(host_id)
+        return _shown(self._by_id.get(host_id))
 
     def by_agent_id(self, agent_id: str) -> Host | None:
-        return self._by_agent_id.get(agent_id)
+        return _shown(self._by_agent_id.get(agent_id))
 
     def require(self, name: str) -> Host:
         """The host of that name. Raises NotFound in the contract's words."""
@@ -95,9 +117,17 @@ class Hosts:
         return host
 
     def __iter__(self) -> Iterator[Host]:
-        if self._sorted is None:
-            self._sorted = sorted(self._by_id.values(), key=lambda host: host.name.lower())
-        return iter(self._sorted)
+        return iter(self._shown())
 
     def __len__(self) -> int:
-        return len(self._by_id)
+        return len(self._by_id) - self._dropped
+
+    def _shown(self) -> list[Host]:
+        if self._sorted is None:
+            shown = (host for host in self._by_id.values() if not host.dropped)
+            self._sorted = sorted(shown, key=lambda host: host.name.lower())
+        return self._sorted
+
+
+def _shown(host: Host | None) -> Host | None:
+    return None if host is None or host.dropped else host

@@ -30,10 +30,14 @@ def udp(host: str | None, port: int) -> list[socket.socket]:
 
 
 def url(scheme: str, sock: socket.socket, path: str = "") -> str:
-    """The address of a listening socket as a URL; a wildcard shows as the loopback address."""
+    """The address of a listening socket as a URL, a wildcard as it is: ``http://0.0.0.0:50004/``."""
     host, port = sock.getsockname()[:2]
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}{path}"
+
+
+def from_here(url: str) -> str:
+    """How this machine reaches what listens at a URL: a wildcard becomes the loopback address."""
+    return url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
 
 
 def _bind(hosts: Sequence[str], port: int, kind: socket.SocketKind) -> list[socket.socket]:

@@ -16,7 +16,7 @@ from msgspec import Struct
 # A metric's path joins the names with dots behind the plugin: "disk_monitor./.percent".
 Data = dict[str, Any]
 
-HOST_NAME = re.compile(r"[A-Za-z0-9._:-]{1,253}")
+HOST_NAME = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._:-]{1,253}")  # but for the two that mean folders in a URL
 
 
 def is_host_name(text: str) -> bool:

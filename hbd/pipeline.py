@@ -10,6 +10,7 @@ a transaction is being written share the next one: a *turn*. A turn goes
 
 When the write fails nothing of step 3 has happened: the agents are told to keep their reports, journal lines and
 connection states wait for the next turn. Liveness does not wait for the disk: a storage error is never a host state.
+When the fault lies in the turn itself, its rows are written one by one, and the one that cannot be is dropped.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
 from hbd.connections import Blindness
-from hbd.errors import HbdError, NotFound, StorageError
+from hbd.errors import HbdError, InvalidInput, NotFound, StorageError
 from hbd.feed import Feed
 from hbd.hosts import Host, Hosts
 from hbd.model import Beat, Family, Heartbeat, Message, Moment, Report, Sample, State, Transition
@@ -39,6 +40,8 @@ GATHER_SECONDS = 0.05  # turns begin at least this far apart, so that under load
 MAX_WAITING_REPORTS = 50_000  # beyond this the disk is too slow for what comes in: agents are asked to wait
 FAREWELLS = (Beat.STOPPED, Beat.SHUTDOWN)
 CONFLICT_NOTICE_SECONDS = 600.0
+MAX_WAITING_BYTES = 128 << 20  # of reports
+MAX_FACT = 256  # letters of what an agent says of its system
 MAX_WAITING_MESSAGES = 10_000  # journal lines kept while the disk refuses them; the oldest go first
 
 
@@ -70,7 +73,9 @@ class Pipeline:
         self._blindness: Blindness | None = None
         self._turn = Turn()
         self._waiting: dict[tuple[int, str, int], asyncio.Future[Outcome]] = {}
+        self._waiting_bytes = 0
         self._parted: dict[int, Beat] = {}
+        self._runs: dict[int, str] = {}
         self._conflicts: dict[int, float] = {}
         self._wake = asyncio.Event()
         self._closing = False
@@ -78,6 +83,7 @@ class Pipeline:
         stats.describe("samples_total", "Samples taken.")
         stats.describe("heartbeats_total", "Heartbeats taken.")
         stats.describe("journal_dropped_total", "Journal lines lost because the disk refused them for too long.")
+        stats.describe("rows_dropped_total", "Rows that the database can never take, by kind.")
         stats.gauge("reports_waiting", "Reports that wait for their commit.", lambda: len(self._waiting))
 
     # ------------------------------------------------------------------------------------------------------- ways in
@@ -85,8 +91,8 @@ class Pipeline:
     def accept(self, report: Report, now: Moment) -> asyncio.Future[Outcome]:
         """Take a report. The future is done when the report is on disk, or was there before.
 
-        It fails with StorageError when the report could not be written (send it again), NotFound when its host is
-        gone. Reports of one host may be resolved in any order.
+        It fails with StorageError when the report could not be written (send it again), InvalidInput when it never
+        can be, NotFound when its host is gone. Reports of one host may be resolved in any order.
         """
         loop = asyncio.get_running_loop()
         key = (report.host_id, report.run_id, report.seq)
@@ -106,11 +112,12 @@ class Pipeline:
         if key in self.sequences:
             self._stats.count("reports_total", outcome=Outcome.DUPLICATE)
             future.set_result(Outcome.DUPLICATE)
-        elif len(self._waiting) >= MAX_WAITING_REPORTS or self._closing:
+        elif len(self._waiting) >= MAX_WAITING_REPORTS or self._waiting_bytes >= MAX_WAITING_BYTES or self._closing:
             self._stats.count("reports_total", outcome="refused")
             future.set_exception(StorageError("stopping" if self._closing else "too many reports wait for the disk"))
         else:
             self._waiting[key] = future
+            self._waiting_bytes += len(report.body)
             self._turn.reports.append((report, now.wall))
             self._wake.set()
         return future
@@ -122,18 +129,28 @@ class Pipeline:
         self._feed.host(heartbeat.host_id)
         if heartbeat.kind in FAREWELLS:
             self._said_farewell(heartbeat.host_id, heartbeat.kind, now)
-        self._turn.beats[heartbeat.host_id, path] = BeatRow(
-            heartbeat.host_id, path, heartbeat.run_id, heartbeat.seq, heartbeat.agent_time
-        )
+        elif heartbeat.kind is not Beat.ALIVE:
+            self._parted.pop(heartbeat.host_id, None)
+        newest = self._turn.beats.get((heartbeat.host_id, path))
+        if newest is None or newest.run_id != heartbeat.run_id or newest.seq < heartbeat.seq:
+            self._turn.beats[heartbeat.host_id, path] = BeatRow(
+                heartbeat.host_id, path, heartbeat.run_id, heartbeat.seq, heartbeat.agent_time
+            )
+        self._wake.set()
 
-    def hello(self, host: Host, event: str, interval: float, source: Source, now: Moment) -> None:
+    def hello(self, host: Host, run_id: str, event: str, interval: float, source: Source, now: Moment) -> None:
         """An agent opened its link. event: ``booted``, ``started`` or ``reconnected``; interval: of its reports, s."""
         self._parted.pop(host.id, None)
-        self._told_apart(
-            self._presence.report(host.id, family=source.family, address=source.address, interval=interval, now=now)
+        started = ""
+        if event != "reconnected" and self._runs.get(host.id) != run_id:
+            started = "host booted, agent started" if event == "booted" else "agent started"
+        self._runs[host.id] = run_id
+        told = self._told_apart(
+            self._presence.report(host.id, family=source.family, address=source.address, interval=interval, now=now),
+            started,
         )
-        if event != "reconnected":
-            self.note("host booted, agent started" if event == "booted" else "agent started", now, host)
+        if started and not told:
+            self.note(started, now, host)
 
     def farewell(self, host_id: int, kind: Beat, now: Moment) -> None:
         """The agent said over its link that it stops, or that its machine does."""
@@ -173,18 +190,35 @@ class Pipeline:
         self._feed.message(message)
         self._wake.set()
 
-    def facts(self, host: Host, os: str, agent_version: str) -> None:
-        """Remember what runs on a host, when it differs from what we knew."""
-        if (host.os, host.agent_version) != (os, agent_version):
-            host.os, host.agent_version = os, agent_version
+    def facts(
+        self, host: Host, *, os: object = None, agent_version: object = None, tags: list[str] | None = None
+    ) -> None:
+        """Remember what an agent says of its host, where it differs from what we knew. What is no text is passed over.
+
+        tags: all that the agent gives its host; the caller has the config's added to them.
+        """
+        before = (host.os, host.agent_version, host.agent_tags)
+        if isinstance(os, str):
+            host.os = os[:MAX_FACT]
+        if isinstance(agent_version, str):
+            host.agent_version = agent_version[:MAX_FACT]
+        if tags is not None:
+            host.agent_tags = tags
+        if before != (host.os, host.agent_version, host.agent_tags):
             host.version += 1
-            self._turn.facts[host.id] = (os, agent_version)
+            self._turn.facts[host.id] = (host.os, host.agent_version, host.agent_tags)
+            self._wake.set()
             self._feed.host(host.id)
 
     # --------------------------------------------------------------------------------------------------- transitions
 
-    def _told_apart(self, transitions: Iterable[Transition]) -> None:
-        """Write down what changed: a host's change is one journal line, whatever its connections did meanwhile."""
+    def _told_apart(self, transitions: Sequence[Transition], because: str = "") -> bool:
+        """Write down what changed: a host's change is one journal line, whatever its connections did meanwhile.
+
+        because: why a host came up, when more is known than presence can know. Returns whether a host's line was told.
+        """
+        told = False
+        hosts_that_changed = {change.host_id for change in transitions if change.family is None}
         for change in transitions:
             host = self._hosts.by_id(change.host_id)
             if host is None:
@@ -193,12 +227,19 @@ class Pipeline:
             at = Moment(change.at, 0.0)
             if change.family is not None:
                 self.remember_connections((host,))
-                if self._worth_a_line(change):
+                if self._worth_a_line(change) and host.id not in hosts_that_changed:
                     self.note(f"{change.family} is {change.after}{_because(change.reason)}", at, host)
-            elif change.after is not State.UNKNOWN and self.told.get(host.id) is not change.after:
+            elif self._is_news(host, change.after):
+                told = True
                 self.told[host.id] = change.after
                 self._turn.states[host.id] = change.after
-                self.note(f"{change.after}{_because(change.reason)}", at, host)
+                self.note(f"{change.after}{_because(because or change.reason)}", at, host)
+        return told
+
+    def _is_news(self, host: Host, state: State) -> bool:
+        if state is State.UNKNOWN or self.told.get(host.id) is state:
+            return False
+        return state is not State.OVERDUE or host.id not in self._parted  # who said farewell is not late
 
     def _worth_a_line(self, change: Transition) -> bool:
         """One family lost or found again while the host itself stays up, if that was not told before a restart."""
@@ -250,26 +291,54 @@ class Pipeline:
             return
         try:
             await self._store.record(turn)
-        except Exception as error:
-            if not isinstance(error, StorageError):
-                log.exception("a turn could not be written")
+        except StorageError as error:
             self._put_back(turn, error)
+        except Exception:
+            log.exception("a turn cannot be written as a whole; trying its rows one by one")
+            await self._rescue(turn)
         else:
             self._adopt(turn)
+
+    async def _rescue(self, turn: Turn) -> None:
+        """The fault is not of the disk but of something in this turn: save all of it but that."""
+        for kind, row in turn.rows():
+            try:
+                await self._store.record(row)
+            except StorageError as error:
+                self._put_back(row, error)
+            except Exception as error:
+                self._stats.count("rows_dropped_total", kind=kind)
+                log.error("a row of %s can never be written and is dropped: %s", kind, error)
+                for report, _ in row.reports:
+                    self._settle(report, InvalidInput("the database cannot take this report"))
+            else:
+                self._adopt(row)
+
+    def _settle(self, report: Report, error: HbdError | None = None) -> None:
+        """Answer whoever waits for a report."""
+        self._stats.count("reports_total", outcome="refused" if error else Outcome.STORED)
+        self._waiting_bytes -= len(report.body)
+        future = self._waiting.pop((report.host_id, report.run_id, report.seq))
+        if future.done():
+            return
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(Outcome.STORED)
 
     def _adopt(self, turn: Turn) -> None:
         for report, _ in turn.reports:
             host = self._hosts.by_id(report.host_id)
-            if host is not None:
-                self.sequences.add(report.host_id, report.run_id, report.seq)
-                for sample in report.samples:
-                    self._adopt_sample(host, sample)
-                self._feed.host(host.id)
-                self._stats.count("samples_total", len(report.samples))
-            self._stats.count("reports_total", outcome=Outcome.STORED)
-            future = self._waiting.pop((report.host_id, report.run_id, report.seq))
-            if not future.done():
-                future.set_result(Outcome.STORED)
+            try:
+                if host is not None:
+                    self.sequences.add(report.host_id, report.run_id, report.seq)
+                    for sample in report.samples:
+                        self._adopt_sample(host, sample)
+                    self._feed.host(host.id)
+                    self._stats.count("samples_total", len(report.samples))
+            except Exception:  # it is on disk; memory without it is a smaller harm than no answer
+                log.exception("a stored report could not be taken into memory")
+            self._settle(report)
 
     def _adopt_sample(self, host: Host, sample: Sample) -> None:
         if not self._rings.add(host.id, sample):
@@ -279,16 +348,12 @@ class Pipeline:
             return  # late: it fills the ring, but says nothing of now
         self._feed.plugin(host.id, sample)
         if sample.plugin == "os_info":
-            self.facts(host, str(sample.data.get("os", host.os)), str(sample.data.get("agent_version", "")))
+            self.facts(host, os=sample.data.get("os"), agent_version=sample.data.get("agent_version"))
 
-    def _put_back(self, turn: Turn, error: Exception) -> None:
+    def _put_back(self, turn: Turn, error: StorageError) -> None:
         """The write failed: whoever waits is told, what nobody would send again is kept for the next turn."""
-        told = error if isinstance(error, HbdError) else StorageError("internal error")
         for report, _ in turn.reports:
-            self._stats.count("reports_total", outcome="refused")
-            future = self._waiting.pop((report.host_id, report.run_id, report.seq))
-            if not future.done():
-                future.set_exception(told)
+            self._settle(report, error)
         newer = self._turn
         messages = turn.messages + newer.messages
         excess = len(messages) - MAX_WAITING_MESSAGES
@@ -311,6 +376,7 @@ class Pipeline:
         self.sequences.forget(host.id)
         self.told.pop(host.id, None)
         self._parted.pop(host.id, None)
+        self._runs.pop(host.id, None)
         self._conflicts.pop(host.id, None)
         self.lost_families -= {(host.id, family) for family in Family}
 

@@ -331,8 +331,8 @@ class Presence:
         still on time, so that a blocked UDP port brings no DOWN between two slow reports.
         """
         host, grace = connection.host, self._grace
-        beat_interval = host.configured or connection.beat_said or host.fallback
-        report_interval = host.configured or connection.report_said or host.fallback
+        beat_interval = _awaited(host.configured, connection.beat_said, host.fallback)
+        report_interval = _awaited(host.configured, connection.report_said, host.fallback)
         connection.beat_interval, connection.report_interval = beat_interval, report_interval
         counted_from = max(connection.counted_from, self._blind_until)
         beat_at, report_at = connection.heartbeat.mono, connection.report.mono
@@ -460,6 +460,16 @@ def _view(connection: ConnectionRecord, family: Family) -> ConnectionView:
         heartbeat_at=None if heartbeat is NEVER else heartbeat.wall,
         report_at=None if report is NEVER else report.wall,
     )
+
+
+def _awaited(configured: float | None, said: float | None, fallback: float) -> float:
+    """How often a sign of life is to come. What the config wants; longer where the agent says that it is slower.
+
+    An agent obeys the config from its next hello on; until then nobody is overdue for keeping its word.
+    """
+    if configured is None:
+        return said or fallback
+    return max(configured, said or 0.0)
 
 
 def _back(kind: str, silence: float) -> str:

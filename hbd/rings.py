@@ -57,7 +57,7 @@ class Rings:
         try:
             if ring is None:
                 if len(rings) >= MAX_PLUGINS:
-                    raise ValueError("too many plugins")
+                    self._drop_stalest(rings)
                 ring = _Ring(sample)
                 self._hosts.setdefault(host_id, rings)[sample.plugin] = ring
                 self._total += 1
@@ -69,6 +69,12 @@ class Rings:
             return False
         self._total += ring.count - before
         return kept
+
+    def _drop_stalest(self, rings: dict[str, _Ring]) -> None:
+        """Make room: the plugin that has been silent for longest goes."""
+        stalest = min(rings, key=lambda plugin: rings[plugin].latest.time)
+        self._total -= rings.pop(stalest).count
+        self.refused += 1
 
     def latest(self, host_id: int, plugin: str) -> Sample | None:
         """The newest sample, at no cost."""

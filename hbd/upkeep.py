@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable
 
 from hbd.config import Config
 from hbd.errors import StorageError
 from hbd.hosts import Hosts
+from hbd.model import Moment
 from hbd.pipeline import Pipeline
 from hbd.store import Store
 
@@ -19,6 +21,8 @@ ROUND_SECONDS = 60.0
 PROBE_SECONDS = 2.0
 FOLD_KEEP_SECONDS = 20 * 60.0  # reports younger than this stay as they came
 FOLD_DUE_SECONDS = 2 * FOLD_KEEP_SECONDS  # a host is folded when it has one this old: some 120 samples a chunk at 10 s
+JUMP_SECONDS = 60.0
+STEADY_SECONDS = 6 * 3600.0  # a wrong clock is noticed and mended by then
 HOSTS_AT_ONCE = 200  # about 3 ms of the loop
 BREATH_SECONDS = 0.05  # between two slices of work, so that reports never wait behind more than one of them
 
@@ -27,6 +31,8 @@ class Upkeep:
     def __init__(self, config: Config, hosts: Hosts, store: Store, pipeline: Pipeline) -> None:
         self.config = config
         self._hosts = hosts
+        self._offset: float | None = None
+        self._steady_from = -math.inf
         self._store = store
         self._pipeline = pipeline
 
@@ -36,21 +42,34 @@ class Upkeep:
         while True:
             await asyncio.sleep(PROBE_SECONDS)
             try:
+                self._store.database.look_after_files()
                 if self._store.database.problem is not None:
                     await self._store.probe()
                 elif time.monotonic() >= next_round:
                     next_round = time.monotonic() + ROUND_SECONDS
-                    await self.round(time.time())
+                    await self.round(Moment.now())
             except StorageError as error:
                 log.debug("upkeep waits for the disk: %s", error)
             except Exception:
                 log.exception("upkeep failed; it goes on")
 
-    async def round(self, now: float) -> None:
-        """Everything once. now: Unix seconds."""
+    async def round(self, now: Moment) -> None:
+        """Everything once."""
         await self.remember_connections()
-        await self.fold(now)
-        await self.prune(now)
+        await self.fold(now.wall)
+        if self._clock_is_steady(now):
+            await self.prune(now.wall)
+
+    def _clock_is_steady(self, now: Moment) -> bool:
+        """Whether the wall clock has run evenly for a while: after a jump nothing is thrown away in its name."""
+        offset = now.wall - now.mono
+        if self._offset is not None and abs(offset - self._offset) > JUMP_SECONDS:
+            log.warning(
+                "the clock of this machine jumped by %.0f s; nothing is pruned for a while", offset - self._offset
+            )
+            self._steady_from = now.mono + STEADY_SECONDS
+        self._offset = offset
+        return now.mono >= self._steady_from
 
     async def remember_connections(self) -> None:
         hosts = list(self._hosts)
@@ -59,12 +78,12 @@ class Upkeep:
             await asyncio.sleep(BREATH_SECONDS)
 
     async def fold(self, now: float) -> None:
-        samples = self._store.samples
-        await _in_slices(lambda: samples.fold(now - FOLD_DUE_SECONDS, now - FOLD_KEEP_SECONDS))
+        await _in_slices(lambda: self._store.samples.fold(now, FOLD_KEEP_SECONDS, FOLD_DUE_SECONDS))
 
     async def prune(self, now: float) -> None:
         retention, keep = self.config.retention, self.config.limits.max_messages
         await _in_slices(lambda: self._store.samples.prune(now - retention.samples))
+        await self._store.samples.prune_sequences(now - retention.samples)
         await _in_slices(lambda: self._store.messages.prune(now - retention.messages, keep))
 
 

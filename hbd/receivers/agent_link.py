@@ -8,6 +8,7 @@ import logging
 import math
 import re
 from collections import Counter
+from collections.abc import Callable
 from ipaddress import IPv6Address, ip_address
 from typing import Annotated, Any, Literal
 
@@ -17,7 +18,7 @@ from msgspec import Meta, Raw, Struct
 
 from hbc import wire
 from hbd.config import Config
-from hbd.enrolment import Enrolment
+from hbd.enrolment import Enrolment, LimitReached
 from hbd.errors import Conflict, HbdError, InvalidInput, NotFound, StorageError
 from hbd.hosts import Host, Hosts
 from hbd.model import Beat, Family, Moment, Sample, is_host_name
@@ -30,13 +31,21 @@ log = logging.getLogger(__name__)
 
 HELLO_SECONDS = 10.0  # how long a fresh connection may take to say who it is
 PING_SECONDS = 30.0  # a link that answers no ping is closed: its peer is gone without a word
-MAX_IN_FLIGHT = 256  # reports of one link that wait for their commit; the link is not read beyond that
+MAX_IN_FLIGHT = 256  # reports of one link that wait for their commit or for their answer to be sent
+MAX_IN_FLIGHT_BYTES = 4 << 20  # beyond either the link is not read
+MAX_REJECTIONS = 50  # told in one answer; the rest is counted
+ANSWER_SECONDS = 20.0  # a peer that takes no answer for so long is cut off
+CLOSE_SECONDS = 1.0
+MAX_REFUSALS = 1_000
+REFUSAL_NOTICE_SECONDS = 600.0  # the same refusal of the same address is logged this often at the most
 CLOCK_TOLERANCE_SECONDS = 30.0  # an agent's clock that is further off is corrected for
 OLDEST_SAMPLE_SECONDS = 30 * 86_400.0  # agents keep unsent reports for a week; what claims to be older is not
 BUSY_RETRY_SECONDS = 5.0
 REFUSED_RETRY_SECONDS = 60.0
 MAX_DIGITS = 300
 MANY_METRICS_BYTES = 8_192  # a shorter body cannot hold enough metrics to be worth counting them
+MAX_SAMPLE_BYTES = 64 << 10
+PLAUSIBLE_SECONDS = 20 * 366 * 86_400.0  # a clock that is further off says nothing at all
 
 RunId = Annotated[str, Meta(pattern=r"\A[0-9a-f]{16}\Z")]
 PluginName = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_.:-]{1,64}\Z")]
@@ -56,7 +65,7 @@ class Hello(Struct, tag="hello"):
     boot_id: Annotated[str, Meta(max_length=64)]
     run_id: RunId
     time: float
-    interval: Annotated[float, Meta(gt=0, le=86_400)]
+    interval: Annotated[float, Meta(ge=0.1, le=86_400)]
     event: Literal["booted", "started", "reconnected"] = "started"
     key: Annotated[str, Meta(max_length=256)] | None = None
     capabilities: Annotated[list[Annotated[str, Meta(max_length=64)]], Meta(max_length=64)] = []
@@ -114,8 +123,11 @@ class AgentLinks:
         pipeline: Pipeline,
         heartbeats: Heartbeats,
         stats: Stats,
+        on_facts: Callable[[Host], None] = lambda host: None,
     ) -> None:
+        """on_facts is called when an agent has said anew what it knows of its host."""
         self.config = config
+        self.on_facts = on_facts
         self.heartbeat_port = 0
         """where agents are told to send heartbeats; 0 until the sockets are bound"""
         self._hosts = hosts
@@ -124,6 +136,7 @@ class AgentLinks:
         self._heartbeats = heartbeats
         self._stats = stats
         self._links: dict[int, Link] = {}
+        self._refusals: dict[tuple[str, str | None], float] = {}
         self._open: Counter[str] = Counter()
         stats.gauge("agent_links", "Agents that hold a link.", lambda: len(self._links))
         stats.describe("links_refused_total", "Links that were not taken, by reason.")
@@ -148,9 +161,12 @@ class AgentLinks:
         link: Link | None = None
         try:
             await socket.prepare(request)
-            link = await self._greet(socket, request)
+            link = await self._greet(socket, request.remote)
             if link is not None:
+                await self._register(link)
                 await link.run()
+        except ConnectionError:
+            pass  # the peer left; it keeps whatever it was not told about
         finally:
             self._open[peer] -= 1
             if not self._open[peer]:
@@ -162,14 +178,21 @@ class AgentLinks:
 
     async def close(self) -> None:
         """End every link; the agents come back when they find a daemon again."""
-        for link in list(self._links.values()):
-            await link.close(WSCloseCode.GOING_AWAY, b"the daemon is stopping")
+        closing = [link.close(WSCloseCode.GOING_AWAY, "the daemon is stopping") for link in self._links.values()]
+        await asyncio.gather(*closing, return_exceptions=True)
 
     async def drop(self, host: Host, reason: str) -> None:
         """End the link of one host, whose key or existence has just ended."""
+        await self._end(host, WSCloseCode.POLICY_VIOLATION, reason)
+
+    async def renew(self, host: Host) -> None:
+        """Have the agent of a host say hello again: what its welcome told is no longer so."""
+        await self._end(host, WSCloseCode.GOING_AWAY, "config changed")
+
+    async def _end(self, host: Host, code: int, reason: str) -> None:
         link = self._links.get(host.id)
         if link is not None:
-            await link.close(WSCloseCode.POLICY_VIOLATION, reason.encode())
+            await link.close(code, reason)
 
     async def prove(self, host: Host) -> None:
         """The key of a host has arrived at its agent. A disk that cannot note it now will at the next hello."""
@@ -180,7 +203,8 @@ class AgentLinks:
 
     # -------------------------------------------------------------------------------------------------------- hello
 
-    async def _greet(self, socket: web.WebSocketResponse, request: web.Request) -> Link | None:
+    async def _greet(self, socket: web.WebSocketResponse, remote: str | None) -> Link | None:
+        """Hear the hello; the link of an agent that is admitted, None when it was refused."""
         try:
             async with asyncio.timeout(HELLO_SECONDS):
                 first = await socket.receive()
@@ -188,32 +212,26 @@ class AgentLinks:
                 raise Refusal("protocol", "a hello in a text frame comes first")
             host, hello, key = await self._admit(first.data)
         except TimeoutError:
-            self._stats.count("links_refused_total", reason="silent")
+            self._refused("silent", "no hello", remote)
             await socket.close(code=WSCloseCode.POLICY_VIOLATION, message=b"no hello")
             return None
         except Refusal as refusal:
-            self._stats.count("links_refused_total", reason=refusal.code)
+            self._refused(refusal.code, str(refusal), remote)
             answer = wire.Refused(type="refused", code=refusal.code, reason=str(refusal), retry=refusal.retry)
             if not socket.closed:
                 await socket.send_str(_encode(answer).decode())
                 await socket.close(code=WSCloseCode.POLICY_VIOLATION)
             return None
-        link = Link(self, socket, host, hello, request.remote, unproven=key is not None)
-        await self._replace(host, link)
-        welcome = wire.Welcome(
-            type="welcome",
-            protocol=wire.PROTOCOL,
-            version=_version(),
-            host=host.name,
-            time=link.connected.wall,
-            heartbeat_port=self.heartbeat_port,
-        )
-        if host.interval is not None:
-            welcome["interval"] = host.interval
-        if key is not None:
-            welcome["key"] = key
-        await socket.send_str(_encode(welcome).decode())
-        return link
+        return Link(self, socket, host, hello, remote, key)
+
+    def _refused(self, code: str, reason: str, remote: str | None) -> None:
+        self._stats.count("links_refused_total", reason=code)
+        now = Moment.now().mono
+        if now - self._refusals.get((code, remote), -math.inf) >= REFUSAL_NOTICE_SECONDS:
+            if len(self._refusals) >= MAX_REFUSALS:
+                self._refusals.clear()
+            self._refusals[code, remote] = now
+            log.warning("an agent at %s was refused (%s): %s", remote, code, reason)
 
     async def _admit(self, text: str) -> tuple[Host, Hello, str | None]:
         """Who says hello; with the key that was just made, if one was. Raises Refusal."""
@@ -244,10 +262,12 @@ class AgentLinks:
             raise Refusal("enrollment", "a key is needed; make one with: hbd agent add " + hello.name)
         if self.config.is_dropped(hello.name):
             raise Refusal("disabled", f"host '{hello.name}' is in drophosts")
-        if self._hosts.get(hello.name) is None and len(self._hosts) >= self.config.limits.max_hosts:
-            raise Refusal("enrollment", f"the limit of {self.config.limits.max_hosts} hosts is reached")
         try:
-            key = await self._enrolment.add(hello.name, hello.tags, handed_out=True)
+            key = await self._enrolment.add(
+                hello.name, hello.tags, handed_out=True, max_hosts=self.config.limits.max_hosts
+            )
+        except LimitReached as error:
+            raise Refusal("enrollment", str(error)) from None
         except Conflict:
             raise Refusal(
                 "key", f"host '{hello.name}' is enrolled with a key; give that key or rotate it on the daemon"
@@ -256,21 +276,22 @@ class AgentLinks:
             raise Refusal("busy", str(error), retry=BUSY_RETRY_SECONDS) from None
         return self._hosts.require(hello.name), key
 
-    async def _replace(self, host: Host, link: Link) -> None:
-        """The newest link of a host counts: an older one is a connection whose end was never heard."""
-        now = link.connected
+    async def _register(self, link: Link) -> None:
+        """Welcome a link. The newest of a host counts: an older one is a connection whose end was never heard."""
+        host, hello, now = link.host, link.hello, link.connected
         old = self._links.get(host.id)
         self._links[host.id] = link
         self._linked(host, True)
         if old is not None:
-            if old.hello.boot_id != link.hello.boot_id and now.mono - old.last_frame < old.hello.interval * 2:
+            if old.hello.boot_id != hello.boot_id and now.mono - old.last_frame < old.interval * 2:
                 self._pipeline.conflict(host, now)
-            await old.close(WSCloseCode.POLICY_VIOLATION, b"another link of this host took over")
-        self._heartbeats.announce(host.id, link.hello.run_id, link.hello.time)
-        self._pipeline.hello(host, link.hello.event, link.hello.interval, link.source, now)
-        offset = now.wall - link.hello.time
-        host.clock_offset = offset if math.isfinite(offset) else None
-        self._pipeline.facts(host, host.os, link.hello.version)
+            await old.close(WSCloseCode.POLICY_VIOLATION, "another link of this host took over")
+        self._heartbeats.announce(host.id, hello.run_id, hello.time)
+        self._pipeline.hello(host, hello.run_id, hello.event, link.interval, link.source, now)
+        host.clock_offset = _offset(hello.time, now.wall)
+        self._pipeline.facts(host, agent_version=hello.version, tags=hello.tags)
+        self.on_facts(host)
+        await link.welcome(self.heartbeat_port)
 
     def _linked(self, host: Host, linked: bool) -> None:
         host.link = linked
@@ -288,18 +309,21 @@ class Link:
         host: Host,
         hello: Hello,
         remote: str | None,
-        unproven: bool = False,
+        new_key: str | None = None,
     ) -> None:
-        """unproven: its key was made a moment ago and goes out with the welcome."""
+        """new_key: was made a moment ago, and goes out with the welcome."""
         self.host = host
-        self._unproven = unproven
         self.hello = hello
+        self.interval = host.interval or hello.interval
+        """seconds between reports: what the config wants, else what the agent means to do"""
+        self.source = _peer(remote)
         self.connected = Moment.now()
         self.last_frame = self.connected.mono
+        self._new_key = new_key
         self._links = links
         self._socket = socket
-        self.source = _peer(remote)
         self._in_flight = 0
+        self._in_flight_bytes = 0
         self._room = asyncio.Event()
         self._room.set()
         self._stored: dict[str, list[int]] = {}
@@ -308,6 +332,21 @@ class Link:
         self._problem = ""
         self._flushing: asyncio.Task[None] | None = None
 
+    async def welcome(self, heartbeat_port: int) -> None:
+        words = wire.Welcome(
+            type="welcome",
+            protocol=wire.PROTOCOL,
+            version=_version(),
+            host=self.host.name,
+            time=self.connected.wall,
+            heartbeat_port=heartbeat_port,
+        )
+        if self.host.interval is not None:
+            words["interval"] = self.host.interval
+        if self._new_key is not None:
+            words["key"] = self._new_key
+        await self._socket.send_str(_encode(words).decode())
+
     async def run(self) -> None:
         """Read until the peer or we close."""
         async for frame in self._socket:
@@ -315,16 +354,45 @@ class Link:
                 break
             now = Moment.now()
             self.last_frame = now.mono
-            if self._unproven:  # whoever sends something after the welcome has got it, and the key with it
-                self._unproven = False
+            if self._new_key is not None:  # whoever sends something after the welcome has got it, and the key with it
+                self._new_key = None
                 await self._links.prove(self.host)
             self._take(frame.data, now)
-            await self._room.wait()
+            await self._wait_for_room()
         if self._flushing is not None:
             await self._flushing
 
-    async def close(self, code: int, message: bytes) -> None:
-        await self._socket.close(code=code, message=message)
+    async def _wait_for_room(self) -> None:
+        """Do not read on while too much is unanswered: the peer's own buffers fill then, not ours."""
+        try:
+            while not self._room.is_set() or (self._flushing is not None and self._unsent() >= MAX_IN_FLIGHT):
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    await self._room.wait()
+                    if self._flushing is not None:
+                        await asyncio.shield(self._flushing)
+        except TimeoutError:
+            if self._flushing is not None:  # it waits for a peer that does not read
+                log.warning("%s takes no answers; its link is cut", self.host.name)
+                self._cut()
+                raise ConnectionResetError from None
+
+    def _unsent(self) -> int:
+        kinds = (self._stored, self._failed, self._rejected)
+        return sum(len(entries) for kind in kinds for entries in kind.values())
+
+    def _cut(self) -> None:
+        transport = self._socket.get_extra_info("transport")
+        if self._flushing is not None:
+            self._flushing.cancel()
+        if transport is not None:
+            transport.abort()
+
+    async def close(self, code: int, reason: str) -> None:
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._socket.close(code=code, message=reason.encode())
+        except (TimeoutError, ConnectionError):
+            self._cut()
 
     def _take(self, text: str, now: Moment) -> None:
         try:
@@ -354,14 +422,13 @@ class Link:
         try:
             samples = _decode_samples(body)
             if len(body) > MANY_METRICS_BYTES:
-                _check_metrics(samples, limit)
+                _check_size(samples, limit)
         except (*_UNREADABLE, InvalidInput):
             samples, rejected = _sift(body, frame.seq, limit)
-            self._links._stats.count("samples_rejected_total", len(rejected))
-            self._rejected.setdefault(frame.run_id, []).extend(rejected)
+            self._reject(frame.run_id, rejected)
             body = _encode(samples)
         shift = _shift(frame.time, now.wall)
-        self.host.clock_offset = now.wall - frame.time if math.isfinite(frame.time) else None
+        self.host.clock_offset = _offset(frame.time, now.wall)
         newest = now.wall - shift
         if not all(newest - OLDEST_SAMPLE_SECONDS <= sample.time <= newest for sample in samples):
             for sample in samples:
@@ -375,25 +442,35 @@ class Link:
             samples=tuple(Sample(sample.plugin, sample.time + shift, sample.data) for sample in samples),
             body=body,
             shift=shift,
-            interval=self.hello.interval,
+            interval=self.interval,
             family=self.source.family,
             address=self.source.address,
         )
         self._in_flight += 1
-        if self._in_flight >= MAX_IN_FLIGHT:
+        self._in_flight_bytes += len(body)
+        if self._in_flight >= MAX_IN_FLIGHT or self._in_flight_bytes >= MAX_IN_FLIGHT_BYTES:
             self._room.clear()
         future = self._links._pipeline.accept(report, now)
-        future.add_done_callback(lambda done: self._settled(frame.run_id, frame.seq, done))
+        future.add_done_callback(lambda done: self._settled(frame.run_id, frame.seq, len(body), done))
 
-    def _settled(self, run_id: str, seq: int, future: asyncio.Future[Outcome]) -> None:
+    def _reject(self, run_id: str, rejected: list[wire.Rejected]) -> None:
+        self._links._stats.count("samples_rejected_total", len(rejected))
+        told = self._rejected.setdefault(run_id, [])
+        told.extend(rejected[: max(0, MAX_REJECTIONS - len(told))])
+
+    def _settled(self, run_id: str, seq: int, size: int, future: asyncio.Future[Outcome]) -> None:
         self._in_flight -= 1
-        if self._in_flight < MAX_IN_FLIGHT:
+        self._in_flight_bytes -= size
+        if self._in_flight < MAX_IN_FLIGHT and self._in_flight_bytes < MAX_IN_FLIGHT_BYTES:
             self._room.set()
         if future.cancelled():
             return
         error = future.exception()
         if error is None:
             self._stored.setdefault(run_id, []).append(seq)
+        elif isinstance(error, InvalidInput):
+            self._stored.setdefault(run_id, []).append(seq)
+            self._reject(run_id, [wire.Rejected(seq=seq, plugin="", reason=str(error))])
         elif not isinstance(error, NotFound):
             self._problem = str(error)
             self._failed.setdefault(run_id, []).append(seq)
@@ -445,12 +522,16 @@ def _peer(remote: str | None) -> Source:
     return Source(Family.IPV4, str(address))
 
 
+def _offset(sent: float, received: float) -> float | None:
+    """Seconds by which an agent's clock is behind ours, None when what it says is no time of day."""
+    offset = received - sent
+    return offset if abs(offset) < PLAUSIBLE_SECONDS or 0 <= sent < received else None
+
+
 def _shift(sent: float, received: float) -> float:
     """Seconds to add to an agent's times: none for a clock that is about right, else what it is off by."""
-    if not math.isfinite(sent):
-        return 0.0
-    offset = received - sent
-    return offset if abs(offset) > CLOCK_TOLERANCE_SECONDS else 0.0
+    offset = _offset(sent, received)
+    return offset if offset is not None and abs(offset) > CLOCK_TOLERANCE_SECONDS else 0.0
 
 
 def _count(data: object) -> int:
@@ -461,9 +542,12 @@ def _count(data: object) -> int:
     return 1
 
 
-def _check_metrics(samples: list[WireSample], limit: int) -> None:
+def _check_size(samples: list[WireSample], limit: int) -> None:
+    """Raises InvalidInput when a report says more than one may; ``_sift`` then finds what can be kept of it."""
     if sum(_count(sample.data) for sample in samples) > limit:
         raise InvalidInput(f"more than {limit} metrics in one report", "samples")
+    if any(len(_encode(sample.data)) > MAX_SAMPLE_BYTES for sample in samples):
+        raise InvalidInput(f"more than {MAX_SAMPLE_BYTES} bytes in one sample", "samples")
 
 
 def _sift(body: bytes, seq: int, limit: int) -> tuple[list[WireSample], list[wire.Rejected]]:
@@ -477,20 +561,23 @@ def _sift(body: bytes, seq: int, limit: int) -> tuple[list[WireSample], list[wir
         return [], [wire.Rejected(seq=seq, plugin="", reason=f"samples: {error}")]
     if not isinstance(parts, list):
         return [], [wire.Rejected(seq=seq, plugin="", reason="samples: a list is needed")]
-    for part in parts:
+    for part in parts[: wire.MAX_SAMPLES_PER_REPORT]:
         name = part.get("plugin") if isinstance(part, dict) else None
         try:
             sample = msgspec.convert(_strict(part), WireSample)
             size = _count(sample.data)
             if metrics + size > limit:
                 raise ValueError(f"more than {limit} metrics in one report")
-            if len(taken) >= wire.MAX_SAMPLES_PER_REPORT:
-                raise ValueError(f"more than {wire.MAX_SAMPLES_PER_REPORT} samples in one report")
+            if len(_encode(sample.data)) > MAX_SAMPLE_BYTES:
+                raise ValueError(f"more than {MAX_SAMPLE_BYTES} bytes in one sample")
         except (ValueError, RecursionError) as error:
             rejected.append(wire.Rejected(seq=seq, plugin=str(name)[:64], reason=str(error)[:500]))
         else:
             metrics += size
             taken.append(sample)
+    if len(parts) > wire.MAX_SAMPLES_PER_REPORT:
+        reason = f"only {wire.MAX_SAMPLES_PER_REPORT} of {len(parts)} samples are taken from one report"
+        rejected.insert(0, wire.Rejected(seq=seq, plugin="", reason=reason))
     return taken, rejected
 
 
@@ -511,16 +598,13 @@ def _salvage(text: str) -> Report | None:
     """
     try:
         frame = _loose(text)
-    except (ValueError, RecursionError):
-        run_id, seq = _RUN_ID.search(text), _SEQ.search(text)
-        if run_id is None or seq is None or '"report"' not in text:
-            return None
-        return Report(run_id=run_id[1], seq=int(seq[1]), time=math.nan, samples=Raw(b"null"))
-    try:
         if not isinstance(frame, dict) or frame.get("type") != "report":
             return None
         samples = json.dumps(frame.pop("samples", None)).encode()
         head = msgspec.convert(frame, ReportHead)
     except (ValueError, RecursionError):
-        return None
+        run_id, seq = _RUN_ID.search(text), _SEQ.search(text)
+        if run_id is None or seq is None or '"report"' not in text or not 0 < int(seq[1]) < wire.MAX_SEQ:
+            return None
+        return Report(run_id=run_id[1], seq=int(seq[1]), time=math.nan, samples=Raw(b"null"))
     return Report(run_id=head.run_id, seq=head.seq, time=head.time, samples=Raw(samples))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from msgspec import Struct, field
 
@@ -22,7 +24,7 @@ class Turn(Struct):
     """What belongs together and is written in one transaction. See ``Pipeline``.
 
     reports: with the Unix seconds of their arrival. messages: with the host's id, None for the daemon's own.
-    states: host id → the state the journal told last. facts: host id → (operating system, agent version).
+    states: host id → the state the journal told last. facts: host id → (operating system, agent version, agent's tags).
     """
 
     reports: list[tuple[Report, float]] = field(default_factory=list)
@@ -30,7 +32,15 @@ class Turn(Struct):
     connections: dict[tuple[int, str], ConnectionRow] = field(default_factory=dict)
     beats: dict[tuple[int, int], BeatRow] = field(default_factory=dict)
     states: dict[int, State] = field(default_factory=dict)
-    facts: dict[int, tuple[str, str]] = field(default_factory=dict)
+    facts: dict[int, tuple[str, str, list[str]]] = field(default_factory=dict)
+
+    def rows(self) -> Iterator[tuple[str, Turn]]:
+        """The same as turns of one row each, with the name of the row's kind."""
+        for kind in self.__struct_fields__:
+            rows: Any = getattr(self, kind)
+            parts: list[Any] = [{key: rows[key]} for key in rows] if isinstance(rows, dict) else [[row] for row in rows]
+            for part in parts:
+                yield kind, Turn(**{kind: part})
 
     def __bool__(self) -> bool:
         return bool(self.reports or self.messages or self.connections or self.beats or self.states or self.facts)

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 from hbd.errors import Conflict, StorageError, StorageFull
 from hbd.stats import Stats
@@ -33,6 +33,7 @@ Outcome = tuple[Any, Exception | None]
 
 READERS = 2
 READ_SECONDS = 2.0  # a query that takes longer is cut off: it would hold back checkpoints and everybody behind it
+LOCK_SECONDS = 1.0
 MAX_SHARING = 500  # works in one transaction
 BUSY_SECONDS = 5.0  # how long to wait for a lock that some outside tool holds
 
@@ -51,6 +52,8 @@ class Database:
         self._queue: list[tuple[Work[Any], asyncio.Future[Any]]] = []
         self._writing: asyncio.Future[list[Outcome]] | None = None
         self._closing = False
+        self._opened: dict[Path, tuple[int, int] | None] = {}
+        self._beyond_repair: str | None = None
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="hbd-write")
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="hbd-read")
         self._reading = threading.local()
@@ -84,6 +87,11 @@ class Database:
             self._connection.execute("PRAGMA synchronous = FULL")
             self._connection.execute("PRAGMA journal_size_limit = 67108864")
             migrate(self._connection, self.path, migrations())
+            self._opened = {path: _identity(path) for path in (self.path, lock_path(self.path))}
+            if may_lose_commits(sqlite3.sqlite_version_info):
+                log.info(
+                    "SQLite %s: open %s with no other program while hbd runs", sqlite3.sqlite_version, self.path.name
+                )
         except sqlite3.Error as error:
             raise StorageError(f"{self.path}: {error}") from error
 
@@ -116,8 +124,8 @@ class Database:
         to the connection it is given. Raises StorageError (StorageFull) when nothing of it was kept because the
         database would not take it; any other error of work also keeps nothing of it, and all of the others.
         """
-        if self._closing:
-            raise StorageError("the database is closed")
+        if self._closing or self._beyond_repair:
+            raise StorageError(self._beyond_repair or "the database is closed")
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._queue.append((work, future))
         self._write_next()
@@ -187,7 +195,7 @@ class Database:
                 raise
             connection.execute("ROLLBACK TO work")
             connection.execute("RELEASE work")
-            return None, self._failed(error) if isinstance(error, sqlite3.Error) else error
+            return None, self._failed(error) if _is_of_the_disk(error) else error
         connection.execute("RELEASE work")
         return result, None
 
@@ -210,13 +218,27 @@ class Database:
                 self._read_connections.append(connection)
             deadline = time.monotonic() + seconds
             connection.set_progress_handler(lambda: time.monotonic() > deadline, 10_000)
-            return work(connection)
+            connection.execute("BEGIN")  # all that one reader asks is of the same moment
+            try:
+                return work(connection)
+            finally:
+                connection.set_progress_handler(None, 0)
+                connection.execute("ROLLBACK")
         except sqlite3.Error as error:
             if "interrupted" in str(error):
                 raise StorageError(f"the query took longer than {seconds:g} s") from error
             raise StorageError(str(error)) from error
 
     # ------------------------------------------------------------------------------------------------- what it is like
+
+    def look_after_files(self) -> None:
+        """See that the files are still those that were opened: what is written to a deleted file is lost."""
+        missing = [path for path, opened in self._opened.items() if _identity(path) != opened]
+        if missing:
+            problem = f"{' and '.join(path.name for path in missing)} was removed or replaced; restart hbd"
+            if problem != self.problem:
+                log.critical("%s in %s", problem, self.path.parent)
+            self.problem = self._beyond_repair = problem
 
     def size_bytes(self) -> int:
         """The database with its write-ahead log, as it lies on disk."""
@@ -227,6 +249,20 @@ class Database:
             except FileNotFoundError:
                 continue
         return total
+
+
+def _is_of_the_disk(error: Exception) -> TypeGuard[sqlite3.Error]:
+    """Whether the database would not take something; other errors are of what it was to take."""
+    return isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError
+
+
+def may_lose_commits(version: tuple[int, int, int]) -> bool:
+    """Whether this SQLite has the race that loses commits when a second program writes (docs/decisions/0001)."""
+    return (
+        (3, 7, 0) <= version < (3, 51, 3)
+        and not (version[:2] == (3, 44) and version[2] >= 6)
+        and not (version[:2] == (3, 50) and version[2] >= 7)
+    )
 
 
 def make_private_folder(folder: Path) -> None:
@@ -240,6 +276,15 @@ def make_private_file(path: Path) -> None:
     os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
 
 
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file stands under a name; None when there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
 def lock_path(database: Path) -> Path:
     return database.with_name(database.name + ".lock")
 
@@ -248,12 +293,18 @@ def take_lock(database: Path) -> int:
     """Hold the database for this process; returns the descriptor to close. Raises Conflict when another has it."""
     path = lock_path(database)
     descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.read(descriptor, 64).decode(errors="replace").strip() or "unknown"
-        os.close(descriptor)
-        raise Conflict(f"{database} is in use by another hbd (process {holder})") from None
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError:
+            if time.monotonic() < deadline:
+                time.sleep(0.05)  # a command that only looks, or a daemon that is just ending
+                continue
+            holder = os.read(descriptor, 64).decode(errors="replace").strip() or "unknown"
+            os.close(descriptor)
+            raise Conflict(f"{database} is in use by another hbd (process {holder})") from None
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
     return descriptor

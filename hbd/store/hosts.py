@@ -182,9 +182,9 @@ def save_states(db: sqlite3.Connection, states: Iterable[tuple[int, State]]) -> 
     db.executemany("UPDATE hosts SET state = ? WHERE id = ?", [(state, host_id) for host_id, state in states])
 
 
-def save_facts(db: sqlite3.Connection, facts: Iterable[tuple[int, str, str]]) -> None:
-    """facts: (host id, operating system, agent version)."""
+def save_facts(db: sqlite3.Connection, facts: Iterable[tuple[int, str, str, list[str]]]) -> None:
+    """facts: (host id, operating system, agent version, the agent's tags)."""
     db.executemany(
-        "UPDATE hosts SET os = ?, agent_version = ? WHERE id = ?",
-        [(os, version, host_id) for host_id, os, version in facts],
+        "UPDATE hosts SET os = ?, agent_version = ?, tags = ? WHERE id = ?",
+        [(os, version, msgspec.json.encode(tags).decode(), host_id) for host_id, os, version, tags in facts],
     )

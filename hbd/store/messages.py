@@ -33,11 +33,12 @@ class Messages:
         """Forget messages older than that time, and all but the newest ``keep``; some at once. Returns how many."""
 
         def work(db: sqlite3.Connection) -> int:
-            return db.execute(
-                "DELETE FROM messages WHERE id IN (SELECT id FROM messages"
-                " WHERE time < ?1 OR id <= (SELECT max(id) FROM messages) - ?2 ORDER BY id LIMIT ?3)",
-                (before, keep, PRUNE_ROWS),
-            ).rowcount
+            old = "SELECT id FROM messages WHERE time < ? ORDER BY time LIMIT ?"
+            many = "SELECT id FROM messages WHERE id <= (SELECT max(id) FROM messages) - ? ORDER BY id LIMIT ?"
+            return sum(
+                db.execute(f"DELETE FROM messages WHERE id IN ({which})", (limit, PRUNE_ROWS)).rowcount  # noqa: S608
+                for which, limit in ((old, before), (many, keep))
+            )
 
         return await self._database.write(work)
 

@@ -6,6 +6,7 @@ A report is one row of ``samples`` until it is folded: then its samples stand in
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -15,10 +16,14 @@ import msgspec
 
 from hbd import history
 from hbd.model import Data, Report, Sample
-from hbd.sequences import merged
+from hbd.sequences import MAX_RANGES, merged
 from hbd.store.database import Database
 
-FOLD_ROWS = 2_000  # folded in one transaction: some 50 ms of the writer at the most
+log = logging.getLogger(__name__)
+
+FOLD_ROWS = 250  # folded in one transaction: some 50 ms of the writer
+FOLD_BYTES = 1 << 20
+RARE = 20  # a plugin that reports less often than with every 20th report is read from the chunks
 PRUNE_CHUNKS = 2_000
 RUN_KEPT_SECONDS = 14 * 86_400  # twice as long as an agent keeps unsent reports
 
@@ -78,68 +83,94 @@ class Samples:
     async def newest(self, host_id: int, per_plugin: int, last_id: int) -> list[Sample]:
         """At least the last per_plugin samples of each plugin of a host, as far as they are kept; oldest first.
 
-        last_id: rows that came after this one are left out.
+        last_id: rows that came after this one are left out. What cannot be read is passed over.
         """
+        return await self._database.read_long(lambda db: _newest(db, host_id, per_plugin, last_id), 30)
 
-        def query(db: sqlite3.Connection) -> list[Sample]:
-            found = list(_fresh(db, host_id, last_id))
-            plugins = db.execute("SELECT DISTINCT plugin FROM chunks WHERE host_id = ?", (host_id,)).fetchall()
-            counts: dict[str, int] = defaultdict(int)
-            for sample in found:
-                counts[sample.plugin] += 1
-            for (plugin,) in plugins:
-                chunks = db.execute(
-                    "SELECT data FROM chunks WHERE host_id = ? AND plugin = ? ORDER BY last DESC", (host_id, plugin)
-                )
-                for (data,) in chunks:
-                    if counts[plugin] >= per_plugin:
-                        break
-                    folded = [Sample(plugin, time, values) for time, values in history.decode(data)]
-                    counts[plugin] += len(folded)
-                    found += folded
-            found.sort(key=lambda sample: sample.time)
-            return found
+    async def fold(self, now: float, keep: float, due: float) -> int:
+        """Fold some reports of one host that were received more than ``keep`` seconds before now.
 
-        return await self._database.read_long(query, 30)
-
-    async def fold(self, due: float, before: float) -> int:
-        """Fold the reports of one host that were received before ``before``, provided it has one from before ``due``.
-
-        Two times, so that a host is folded seldom and a good many reports at once. Returns how many were folded;
-        0: no host is due.
+        That is done for a host that has one from more than ``due`` seconds before, so that a host is folded seldom and
+        a good many reports at once. Returns how many were folded; 0: no host is due.
         """
-        return await self._database.write(lambda db: _fold(db, due, before))
+        return await self._database.write(lambda db: _fold(db, now, keep, due))
 
     async def prune(self, before: float) -> int:
         """Forget chunks whose last sample is older than that time, some at once; returns how many went."""
 
         def work(db: sqlite3.Connection) -> int:
-            gone = db.execute(
+            return db.execute(
                 "DELETE FROM chunks WHERE id IN (SELECT id FROM chunks WHERE last < ? LIMIT ?)", (before, PRUNE_CHUNKS)
             ).rowcount
-            db.execute("DELETE FROM sequences WHERE updated < ?", (before - RUN_KEPT_SECONDS,))
-            return gone
 
         return await self._database.write(work)
+
+    async def prune_sequences(self, before: float) -> None:
+        """Forget which reports there were of agent runs that were last heard of before that time."""
+        sql = "DELETE FROM sequences WHERE updated < ?"
+        await self._database.write(lambda db: db.execute(sql, (before - RUN_KEPT_SECONDS,)))
 
 
 def insert(db: sqlite3.Connection, reports: Iterable[tuple[Report, float]]) -> None:
     """reports: (report, Unix seconds when it was received)."""
     db.executemany(
-        "INSERT OR IGNORE INTO samples (host_id, run_id, seq, received_at, shift, body)"
-        " SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE EXISTS (SELECT 1 FROM hosts WHERE id = ?1)",
+        "INSERT OR IGNORE INTO samples (host_id, run_id, seq, received_at, time, shift, body)"
+        " SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE EXISTS (SELECT 1 FROM hosts WHERE id = ?1)",
         [
-            (report.host_id, report.run_id, report.seq, received, report.shift, report.body)
+            (
+                report.host_id,
+                report.run_id,
+                report.seq,
+                received,
+                max((sample.time for sample in report.samples), default=received),
+                report.shift,
+                report.body,
+            )
             for report, received in reports
         ],
     )
 
 
-def _fresh(db: sqlite3.Connection, host_id: int, last_id: int) -> Iterator[Sample]:
-    rows = db.execute("SELECT shift, body FROM samples WHERE host_id = ? AND id <= ?", (host_id, last_id))
-    for shift, body in rows:
-        for sample in _decode_body(body):
-            yield Sample(sample.plugin, sample.time + shift, sample.data)
+def _read_row(shift: float, body: bytes) -> list[Sample]:
+    """The samples of one row; none when it is damaged."""
+    try:
+        return [Sample(sample.plugin, sample.time + shift, sample.data) for sample in _decode_body(body)]
+    except (msgspec.MsgspecError, RecursionError, TypeError) as error:
+        log.error("a stored report cannot be read and is passed over: %s", error)
+        return []
+
+
+def _newest(db: sqlite3.Connection, host_id: int, per_plugin: int, last_id: int) -> list[Sample]:
+    found: list[Sample] = []
+    counts: dict[str, int] = defaultdict(int)
+    rows = db.execute(
+        "SELECT shift, body FROM samples WHERE host_id = ? AND id <= ? ORDER BY time DESC LIMIT ?",
+        (host_id, last_id, per_plugin * RARE),
+    )
+    for number, (shift, body) in enumerate(rows):
+        if number >= per_plugin * 4 and min(counts.values(), default=0) >= per_plugin:
+            break
+        for sample in _read_row(shift, body):
+            if counts[sample.plugin] < per_plugin:
+                counts[sample.plugin] += 1
+                found.append(sample)
+    plugins = db.execute("SELECT DISTINCT plugin FROM chunks WHERE host_id = ?", (host_id,)).fetchall()
+    for (plugin,) in plugins:
+        chunks = db.execute(
+            "SELECT data FROM chunks WHERE host_id = ? AND plugin = ? ORDER BY last DESC", (host_id, plugin)
+        )
+        for (data,) in chunks:
+            if counts[plugin] >= per_plugin:
+                break
+            try:
+                folded = [Sample(plugin, time, values) for time, values in history.decode(data)]
+            except ValueError as error:
+                log.error("a chunk of %s cannot be read and is passed over: %s", plugin, error)
+                continue
+            counts[plugin] += len(folded)
+            found += folded
+    found.sort(key=lambda sample: sample.time)
+    return found
 
 
 def _chunks(samples: list[tuple[float, Data]]) -> Iterator[tuple[list[tuple[float, Data]], bytes]]:
@@ -156,29 +187,36 @@ def _chunks(samples: list[tuple[float, Data]]) -> Iterator[tuple[list[tuple[floa
         yield samples, chunk
 
 
-def _fold(db: sqlite3.Connection, due: float, before: float) -> int:
+def _fold(db: sqlite3.Connection, now: float, keep: float, due: float) -> int:
+    # A row from the future came while the clock was wrong; it must not hide all that is behind it.
     oldest = db.execute("SELECT host_id, received_at FROM samples ORDER BY id LIMIT 1").fetchone()
-    if oldest is None or oldest[1] >= due:
+    if oldest is None or now - due <= oldest[1] <= now:
         return 0
     host_id = oldest[0]
-    rows = db.execute(
-        "SELECT id, run_id, seq, received_at, shift, body FROM samples WHERE host_id = ? AND received_at < ?"
-        " ORDER BY id LIMIT ?",
-        (host_id, before, FOLD_ROWS),
-    ).fetchall()
+    rows = []
+    size = 0
+    for row in db.execute(
+        "SELECT id, run_id, seq, received_at, shift, body FROM samples"
+        " WHERE host_id = ? AND (received_at < ? OR received_at > ?) ORDER BY time LIMIT ?",
+        (host_id, now - keep, now, FOLD_ROWS),
+    ):
+        rows.append(row)
+        size += len(row[5])
+        if size >= FOLD_BYTES:
+            break
     series: dict[str, list[tuple[float, Data]]] = defaultdict(list)
     runs: dict[str, list[int]] = defaultdict(list)
     for _, run_id, seq, _, shift, body in rows:
         runs[run_id].append(seq)
-        for sample in _decode_body(body):
-            series[sample.plugin].append((sample.time + shift, sample.data))
+        for sample in _read_row(shift, body):
+            series[sample.plugin].append((sample.time, sample.data))
     for plugin, samples in series.items():
         samples.sort(key=lambda pair: pair[0])
         db.executemany(
             "INSERT INTO chunks (host_id, plugin, first, last, count, data) VALUES (?, ?, ?, ?, ?, ?)",
             [(host_id, plugin, part[0][0], part[-1][0], len(part), chunk) for part, chunk in _chunks(samples)],
         )
-    newest = max(row[3] for row in rows)
+    newest = min(max(row[3] for row in rows), now)
     for run_id, seqs in runs.items():
         known = db.execute(
             "SELECT ranges FROM sequences WHERE host_id = ? AND run_id = ?", (host_id, run_id)
@@ -187,7 +225,7 @@ def _fold(db: sqlite3.Connection, due: float, before: float) -> int:
         db.execute(
             "INSERT INTO sequences (host_id, run_id, ranges, updated) VALUES (?, ?, ?, ?)"
             " ON CONFLICT (host_id, run_id) DO UPDATE SET ranges = excluded.ranges, updated = excluded.updated",
-            (host_id, run_id, msgspec.json.encode(ranges).decode(), newest),
+            (host_id, run_id, msgspec.json.encode(ranges[-MAX_RANGES:]).decode(), newest),
         )
     db.executemany("DELETE FROM samples WHERE id = ?", [(row[0],) for row in rows])
     return len(rows)

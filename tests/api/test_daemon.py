@@ -214,7 +214,85 @@ async def test_a_host_in_drophosts_is_gone_and_comes_back_with_all_it_had(house,
     assert state(daemon) in (State.UNKNOWN, State.UP)
 
 
+async def test_a_drop_that_is_taken_back_loses_nothing(house, daemon):
+    for seq in (1, 2, 3):
+        host = await report(daemon, seq=seq)
+    house.write("drophosts: [web-1]\n")
+    await daemon.reload()
+    house.write("")
+    await daemon.reload()
+    assert daemon.rings.count(host.id, "cpu_monitor") == 3
+    await report(daemon, seq=2)
+    assert daemon.rings.count(host.id, "cpu_monitor") == 3
+
+
+async def test_what_waits_for_a_restart_is_compared_with_the_start(house, daemon):
+    text = house.file.read_text()
+    house.file.write_text(text.replace("hb_port: 0", "hb_port: 1"))
+    await daemon.reload()
+    house.file.write_text(text.replace("hb_port: 0", "hb_port: 1") + "interval: 5\n")
+    assert (await daemon.reload()).restart_needed == ["hb_port"]
+    house.file.write_text(text)
+    assert (await daemon.reload()).restart_needed == []
+
+
+async def test_a_failed_reload_keeps_what_waits_for_a_restart(house, daemon):
+    house.file.write_text(house.file.read_text().replace("hb_port: 0", "hb_port: 1"))
+    await daemon.reload()
+    house.write("intervall: 5\n")
+    assert (await daemon.reload()).restart_needed == ["hb_port"]
+
+
+async def test_a_reload_that_the_disk_refuses_changes_nothing(house, daemon):
+    before = daemon.config
+    await daemon.store.database.write(lambda db: db.execute("ALTER TABLE hosts RENAME TO hidden"))
+    house.write("interval: 5\nhosts:\n  new-1: {}\n")
+    result = await daemon.reload()
+    assert not result.ok
+    assert daemon.config is before
+    await daemon.store.database.write(lambda db: db.execute("ALTER TABLE hidden RENAME TO hosts"))
+    assert (await daemon.reload()).ok
+
+
+async def test_what_the_command_line_set_stays_at_a_reload(tmp_path):
+    file = tmp_path / "hbd.yaml"
+    file.write_text(f"database: {tmp_path}/hbd.db\n")
+    ports = {"hbd_port": 0, "hb_port": 0, "ws_port": 0}
+    daemon = Daemon(msgspec.structs.replace(configuration.load(file), **ports), overridden=ports)
+    await daemon.start()
+    try:
+        assert (await daemon.reload()).restart_needed == []
+    finally:
+        await daemon.stop()
+
+
 # ----------------------------------------------------------------------------------------------------------- commands
+
+
+async def test_a_removed_host_is_gone_with_all_it_had(house, daemon):
+    host = await report(daemon)
+    key = await ask(house, "agent rotate", name="web-1")
+    await ask(house, "agent remove", name="WEB-1")
+    assert daemon.hosts.get("web-1") is None
+    assert daemon.enrolment.host_of(key, time.time()) is None
+    assert await daemon.store.samples.newest(host.id, 10, 1 << 40) == []
+    again = await report(daemon)
+    assert again.id != host.id
+
+
+async def test_removing_a_host_that_is_not_there_says_so(house, daemon):
+    with pytest.raises(HbdError, match="Host 'nope' not found"):
+        await ask(house, "agent remove", name="nope")
+
+
+async def test_what_is_done_to_a_key_is_in_the_journal(house, daemon):
+    await ask(house, "agent add", name="web-1")
+    await ask(house, "agent rotate", name="web-1")
+    await ask(house, "agent revoke", name="web-1")
+    lines = [message.msg for message in reversed(await daemon.store.messages.recent(10)) if message.host == "web-1"]
+    await report(daemon, "tail")
+    lines = [message.msg for message in reversed(await daemon.store.messages.recent(10)) if message.host == "web-1"]
+    assert lines == ["enrolled", "the key was rotated", "the key was revoked"]
 
 
 def ask(house, command, **arguments):
@@ -268,6 +346,56 @@ async def test_the_socket_works_at_the_end_of_a_long_path(tmp_path):
 # ------------------------------------------------------------------------------------------------------- its own state
 
 
+async def test_a_part_that_dies_makes_it_unready_and_end(house, daemon):
+    next(task for task in daemon._tasks if task.get_name() == "upkeep").cancel()
+    daemon._go(asyncio.sleep(0), "something")
+    await asyncio.wait_for(daemon.failed.wait(), 5)
+    assert daemon.unready() != []
+
+
+async def test_a_tick_that_fails_does_not_stop_the_clock(house, daemon, monkeypatch):
+    ticks = []
+
+    def tick(now):
+        ticks.append(now)
+        raise RuntimeError("no")
+
+    monkeypatch.setattr(daemon.pipeline, "tick", tick)
+
+    async def two_ticks():
+        while len(ticks) < 2:
+            await asyncio.sleep(0.01)
+
+    await asyncio.wait_for(two_ticks(), 10)
+    assert not daemon.failed.is_set()
+
+
+@pytest.mark.parametrize("name", ["hbd.db", "hbd.db.lock"])
+async def test_a_database_that_is_removed_under_it_takes_nothing_more_and_is_told(house, daemon, name):
+    (house.folder / name).unlink()
+    daemon.store.database.look_after_files()
+    with pytest.raises(HbdError, match="removed or replaced"):
+        await report(daemon)
+    assert "restart hbd" in daemon.unready()[0]
+
+
+async def test_a_clock_that_jumps_throws_nothing_away(house, daemon):
+    host = await report(daemon)
+    now = Moment.now()
+    await daemon.upkeep.round(now)
+    await daemon.upkeep.round(Moment(now.wall + 30 * 86_400, now.mono + 60))
+    assert len(await daemon.store.samples.newest(host.id, 10, 1 << 40)) == 1
+
+
+async def test_a_clock_that_stays_where_it_jumped_to_is_believed_in_the_end(house, daemon):
+    host = await report(daemon)
+    now = Moment.now()
+    await daemon.upkeep.round(now)
+    for hours in (0.1, 1, 7):
+        await daemon.upkeep.round(Moment(now.wall + 30 * 86_400 + hours * 3600, now.mono + hours * 3600))
+    assert await daemon.store.samples.newest(host.id, 10, 1 << 40) == []
+
+
 async def test_a_disk_that_refuses_writes_makes_it_unready_and_says_why(house, daemon):
     await daemon.store.database.write(lambda db: db.execute("ALTER TABLE samples RENAME TO hidden"))
     with pytest.raises(HbdError):
@@ -286,8 +414,10 @@ async def test_it_finds_out_by_itself_that_the_disk_is_well_again(house, daemon)
 
 async def test_upkeep_folds_what_is_old_and_forgets_what_is_older(house, daemon):
     host = await report(daemon)
-    await daemon.upkeep.round(time.time() + 3600)
+    now = Moment.now()
+    await daemon.upkeep.round(Moment(now.wall + 3600, now.mono + 3600))
     assert await daemon.store.database.read(lambda db: db.execute("SELECT count(*) FROM chunks").fetchone()) == (1,)
     assert len(await daemon.store.samples.newest(host.id, 10, 1 << 40)) == 1
-    await daemon.upkeep.round(time.time() + daemon.config.retention.samples + 3600)
+    later = daemon.config.retention.samples + 3600
+    await daemon.upkeep.round(Moment(now.wall + later, now.mono + later))
     assert await daemon.store.samples.newest(host.id, 10, 1 << 40) == []

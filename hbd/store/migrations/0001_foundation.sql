@@ -64,10 +64,12 @@ CREATE TABLE samples (
     run_id      TEXT NOT NULL,
     seq         INTEGER NOT NULL,
     received_at REAL NOT NULL,
+    time        REAL NOT NULL,                       -- of the newest sample in it, corrected
     shift       REAL NOT NULL,                       -- seconds added to the times in body
     body        BLOB NOT NULL                        -- JSON: [{"plugin", "time", "data"}, ...]
 ) STRICT;
 CREATE UNIQUE INDEX samples_report ON samples (host_id, run_id, seq);
+CREATE INDEX samples_series ON samples (host_id, time);
 
 CREATE TABLE sequences (
     host_id INTEGER NOT NULL REFERENCES hosts (id) ON DELETE CASCADE,

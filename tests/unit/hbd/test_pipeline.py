@@ -5,7 +5,7 @@ import asyncio
 import msgspec
 import pytest
 
-from hbd.errors import NotFound, StorageError
+from hbd.errors import InvalidInput, NotFound, StorageError
 from hbd.feed import Feed
 from hbd.hosts import Host, Hosts
 from hbd.model import Beat, Family, Heartbeat, Moment, Report, Sample, State
@@ -239,13 +239,78 @@ async def test_a_stop_on_purpose_is_told_once_however_often_it_is_said(world):
     assert lines.count("agent stopped on purpose") == 1
 
 
+HERE = Source(Family.IPV4, "192.0.2.1")
+
+
 @pytest.mark.parametrize(
-    ("event", "line"), [("booted", "host booted, agent started"), ("started", "agent started"), ("reconnected", None)]
+    ("event", "line"),
+    [
+        ("booted", "UP: host booted, agent started"),
+        ("started", "UP: agent started"),
+        ("reconnected", "UP: first report"),
+    ],
 )
-async def test_a_hello_tells_why_the_agent_started(world, event, line):
-    world.pipeline.hello(world.host, event, 10.0, Source(Family.IPV4, "192.0.2.1"), at(0))
-    lines = [message for _, message in await world.journal() if not message.startswith("UP")]
-    assert lines == ([line] if line else [])
+async def test_a_host_that_comes_up_with_a_hello_leaves_one_line_that_tells_why(world, event, line):
+    world.pipeline.hello(world.host, RUN, event, 10.0, HERE, at(0))
+    assert [message for _, message in await world.journal()] == [line]
+
+
+async def test_an_agent_that_starts_while_its_host_is_up_leaves_a_line_of_its_own(world):
+    world.pipeline.beat(world.beat(1), 4, at(0))
+    world.pipeline.hello(world.host, "f" * 16, "started", 10.0, HERE, at(1))
+    assert [message for _, message in await world.journal()] == ["UP: first heartbeat", "agent started"]
+
+
+async def test_an_agent_that_says_twice_that_it_started_is_told_once(world):
+    for seconds in range(5):
+        world.pipeline.hello(world.host, RUN, "started", 10.0, HERE, at(seconds))
+    assert len(await world.journal()) == 1
+
+
+async def test_who_said_farewell_is_not_called_overdue(world):
+    world.pipeline.beat(world.beat(1), 4, at(0))
+    world.pipeline.farewell(world.host.id, Beat.STOPPED, at(1))
+    for seconds in range(1, 60):
+        world.pipeline.tick(at(seconds))
+    lines = [message for _, message in await world.journal()]
+    assert lines[1:3] == ["agent stopped on purpose", "DOWN: agent stopped on purpose"]
+
+
+async def test_what_an_agent_says_of_its_system_is_text_or_nothing(world):
+    world.pipeline.facts(world.host, os="Debian")
+    world.pipeline.facts(world.host, os=["x"] * 1000)
+    world.pipeline.facts(world.host, agent_version="v" * 1000)
+    assert (world.host.os, len(world.host.agent_version)) == ("Debian", 256)
+
+
+async def test_a_row_that_can_never_be_written_takes_nothing_else_with_it(world):
+    world.pipeline.beat(world.beat(1 << 70), 4, at(0))
+    world.pipeline.note("kept", at(0))
+    assert await world.pipeline.accept(world.report(1), at(0)) is Outcome.STORED
+    assert await world.pipeline.accept(world.report(2), at(1)) is Outcome.STORED
+    assert ("", "kept") in await world.journal()
+    assert world.stats.value("rows_dropped_total", kind="beats") == 1
+
+
+async def test_a_report_that_can_never_be_written_is_refused_for_good(world):
+    bad = world.report(1 << 70)
+    good = world.report(1)
+    outcomes = await asyncio.gather(
+        world.pipeline.accept(bad, at(0)), world.pipeline.accept(good, at(0)), return_exceptions=True
+    )
+    assert isinstance(outcomes[0], InvalidInput)
+    assert outcomes[1] is Outcome.STORED
+
+
+async def test_heartbeats_are_remembered_without_waiting_for_a_report(world):
+    world.pipeline.beat(world.beat(7), 4, at(0))
+
+    async def remembered():
+        while not (rows := await world.store.hosts.beats()):
+            await asyncio.sleep(0.01)
+        return rows
+
+    assert [row.seq for row in await asyncio.wait_for(remembered(), 10)] == [7]
 
 
 async def test_two_machines_with_one_key_are_told_once_in_a_while(world):

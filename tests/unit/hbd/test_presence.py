@@ -657,12 +657,20 @@ def test_configured_interval_holds_for_running_deadlines():
     assert [c.at - WALL for c in watch.wait(60.0) if c.family] == [25.0, 60.0]
 
 
-def test_shorter_interval_is_held_against_nobody_before_it_held():
+def test_shorter_configured_interval_is_held_against_nobody_who_was_not_told():
     watch = Watch(interval=60.0, heard=False)
     watch.beat(interval=60.0)
     watch.wait(50.0)
     watch.presence.configure(grace=3.0, intervals={1: 10.0}, now=at(50.0))
-    assert [c.at - WALL for c in watch.wait(60.0) if c.family] == [62.5, 80.0]
+    assert [c.at - WALL for c in watch.wait(200.0) if c.family] == [75.0, 180.0]
+
+
+def test_shorter_configured_interval_counts_once_the_agent_obeys():
+    watch = Watch(interval=60.0, heard=False)
+    watch.beat(interval=60.0)
+    watch.presence.configure(grace=3.0, intervals={1: 10.0}, now=at(0.0))
+    watch.beat(interval=10.0)
+    assert [c.at - WALL for c in watch.wait(60.0) if c.family] == [12.5, 30.0]
 
 
 def test_shorter_grace_is_held_against_nobody_before_it_held():

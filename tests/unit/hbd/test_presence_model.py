@@ -49,7 +49,10 @@ class Model:
         self.heard = True
 
     def intervals(self, link: ModelConnection) -> dict[str, float]:
-        return {kind: self.configured or link.said.get(kind) or DEFAULT for kind in ("beat", "report")}
+        said = {kind: link.said.get(kind) or 0.0 for kind in ("beat", "report")}
+        if self.configured is None:
+            return {kind: said[kind] or DEFAULT for kind in said}
+        return {kind: max(self.configured, said[kind]) for kind in said}
 
     def judge(self, now: float) -> None:
         self.look(now)

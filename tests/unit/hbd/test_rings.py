@@ -201,12 +201,16 @@ def test_growing_keeps_more_from_then_on() -> None:
     assert times_of(rings) == [float(time) for time in range(19, 11, -1)]
 
 
-def test_one_plugin_too_many_is_refused_and_counted() -> None:
+def test_one_plugin_too_many_takes_the_place_of_the_one_that_was_silent_for_longest() -> None:
     rings = Rings()
-    kept = [rings.add(HOST, sample(1.0, plugin=f"p{number}")) for number in range(rings_module.MAX_PLUGINS + 1)]
-    assert kept[-2:] == [True, False]
+    for number in range(rings_module.MAX_PLUGINS):
+        rings.add(HOST, sample(10.0 + number, plugin=f"p{number}"))
+    rings.add(HOST, sample(1000.0, plugin="p0"))
+    assert rings.add(HOST, sample(1001.0, plugin="new"))
+    assert len(rings.plugins(HOST)) == rings_module.MAX_PLUGINS == rings.total() - 1
+    assert {"p0", "new"} <= set(rings.plugins(HOST))
+    assert "p1" not in rings.plugins(HOST)
     assert rings.refused == 1
-    assert rings.add(HOST, sample(2.0, plugin="p0"))
 
 
 @pytest.mark.parametrize("first", [True, False])

@@ -33,6 +33,11 @@ async def times(store, host_id=1, per_plugin=1000):
     return [sample.time for sample in await store.samples.newest(host_id, per_plugin, 1 << 40)]
 
 
+async def fold(store, due, before, now=9e9):
+    """Fold what was received before ``before``, of a host that has something from before ``due``."""
+    return await store.samples.fold(now, now - before, now - due)
+
+
 async def test_samples_come_back_as_they_went_in(store):
     await record(store, report(1))
     assert await store.samples.newest(1, 10, 1 << 40) == [Sample("cpu_monitor", 1010.0, {"cpu_percent": 1.0})]
@@ -64,49 +69,49 @@ async def test_rows_after_the_given_one_are_left_out(store):
 async def test_folding_changes_nothing_that_is_read(store):
     await record(store, *(report(seq) for seq in range(1, 51)))
     before = await store.samples.newest(1, 1000, 1 << 40)
-    assert await store.samples.fold(due=1100.0, before=1300.0) == 29
+    assert await fold(store, due=1100.0, before=1300.0) == 29
     assert await store.samples.newest(1, 1000, 1 << 40) == before
 
 
 async def test_nothing_is_folded_before_it_is_due(store):
     await record(store, *(report(seq) for seq in range(1, 51)))
-    assert await store.samples.fold(due=1010.0, before=1300.0) == 0
+    assert await fold(store, due=1010.0, before=1300.0) == 0
 
 
 async def test_one_host_is_folded_at_a_time_and_then_the_next(store):
     await record(store, report(1, host_id=1), report(1, host_id=2))
-    assert await store.samples.fold(2000.0, 2000.0) == 1
-    assert await store.samples.fold(2000.0, 2000.0) == 1
-    assert await store.samples.fold(2000.0, 2000.0) == 0
+    assert await fold(store, 2000.0, 2000.0) == 1
+    assert await fold(store, 2000.0, 2000.0) == 1
+    assert await fold(store, 2000.0, 2000.0) == 0
 
 
 async def test_the_numbers_of_folded_reports_are_still_known(store):
     await record(store, *(report(seq) for seq in (1, 2, 3, 7, 8)))
     before = sorted(await store.samples.ranges())
-    await store.samples.fold(2000.0, 2000.0)
+    await fold(store, 2000.0, 2000.0)
     assert sorted(await store.samples.ranges()) == before
     assert [(known.first, known.last) for known in before] == [(1, 3), (7, 8)]
 
 
 async def test_ranges_of_a_later_fold_join_those_of_an_earlier_one(store):
     await record(store, report(1), report(2))
-    await store.samples.fold(2000.0, 2000.0)
+    await fold(store, 2000.0, 2000.0)
     await record(store, report(3), report(4))
-    await store.samples.fold(2000.0, 2000.0)
+    await fold(store, 2000.0, 2000.0)
     assert [(known.first, known.last) for known in await store.samples.ranges()] == [(1, 4)]
 
 
 async def test_only_as_many_chunks_are_read_as_are_needed(store):
     for start in range(0, 100, 10):
         await record(store, *(report(seq) for seq in range(start + 1, start + 11)))
-        await store.samples.fold(9e9, 9e9)
+        await fold(store, 9e9, 9e9)
     newest = await times(store, per_plugin=15)
     assert newest == [1000.0 + seq * 10 for seq in range(81, 101)]
 
 
 async def test_a_rare_plugin_is_found_behind_many_samples_of_another(store):
     await record(store, report(1, plugin="os_info"), *(report(seq) for seq in range(2, 200)))
-    await store.samples.fold(9e9, 9e9)
+    await fold(store, 9e9, 9e9)
     plugins = {sample.plugin for sample in await store.samples.newest(1, 5, 1 << 40)}
     assert plugins == {"os_info", "cpu_monitor"}
 
@@ -117,24 +122,65 @@ async def test_samples_that_are_too_large_for_one_chunk_are_folded_into_several(
         data = {"text": f"{seq}{text}"}
         body = msgspec.json.encode([{"plugin": "big", "time": float(seq), "data": data}])
         await store.record(Turn(reports=[(Report(1, "a" * 16, seq, (), body), float(seq))]))
-    assert await store.samples.fold(9e9, 9e9) == 40
-    assert [sample.time for sample in await store.samples.newest(1, 100, 1 << 40)] == [
-        float(seq) for seq in range(1, 41)
-    ]
+    folded = 0
+    while count := await fold(store, 9e9, 9e9):
+        folded += count
+    assert folded == 40
+    assert await times(store) == [float(seq) for seq in range(1, 41)]
+
+
+async def test_a_report_from_the_future_is_folded_and_hides_nothing(store):
+    await store.record(Turn(reports=[(report(1), 5_000.0)]))
+    await record(store, report(2), report(3))
+    assert await fold(store, due=1_100.0, before=1_100.0, now=1_200.0) == 3
+
+
+async def test_a_damaged_report_is_passed_over_and_hides_nothing(store):
+    await record(store, report(1), report(2), report(3))
+    await store.database.write(lambda db: db.execute("UPDATE samples SET body = X'00FF' WHERE seq = 2"))
+    assert await times(store) == [1010.0, 1030.0]
+    assert await fold(store, 9e9, 9e9) == 3
+    assert await times(store) == [1010.0, 1030.0]
+
+
+async def test_a_damaged_chunk_is_passed_over(store):
+    await record(store, report(1))
+    await fold(store, 9e9, 9e9)
+    await record(store, report(2))
+    await fold(store, 9e9, 9e9)
+    await store.database.write(lambda db: db.execute("UPDATE chunks SET data = X'0102' WHERE first = 1020"))
+    assert await times(store) == [1010.0]
+
+
+async def test_samples_that_came_late_are_not_taken_for_the_newest(store):
+    await record(store, *(report(seq) for seq in range(1, 31)))
+    await store.record(Turn(reports=[(report(100 + seq, time=float(seq)), 5_000.0) for seq in range(100)]))
+    newest = await store.samples.newest(1, 5, 1 << 40)
+    assert [sample.time for sample in newest][-5:] == [1000.0 + seq * 10 for seq in range(26, 31)]
+
+
+async def test_many_reports_are_folded_some_at_a_time(store):
+    await record(store, *(report(seq) for seq in range(1, 601)))
+    folded = []
+    while count := await fold(store, 9e9, 9e9):
+        folded.append(count)
+    assert sum(folded) == 600
+    assert max(folded) <= 250
+    assert [(known.first, known.last) for known in await store.samples.ranges()] == [(1, 600)]
 
 
 async def test_old_chunks_are_pruned_and_young_ones_stay(store):
     await record(store, report(1))
-    await store.samples.fold(9e9, 9e9)
+    await fold(store, 9e9, 9e9)
     await record(store, report(50))
-    await store.samples.fold(9e9, 9e9)
+    await fold(store, 9e9, 9e9)
     assert await store.samples.prune(before=1400.0) == 1
     assert await times(store) == [1500.0]
 
 
 async def test_a_deleted_host_leaves_no_samples(store):
     await record(store, report(1), report(2))
-    await store.samples.fold(1015.0, 1015.0)
+    await fold(store, 1015.0, 1015.0)
     await store.hosts.delete(1)
     left = await store.database.read(
         lambda db: [
