@@ -1,9 +1,11 @@
 """The agent link of a whole daemon, spoken to frame by frame."""
 
+import asyncio
 import json
 import time
 
 import aiohttp
+import msgspec
 import pytest
 
 from hbc import wire
@@ -11,8 +13,21 @@ from hbd.config import Config
 from hbd.config.structs import Agents, HostConfig, Limits
 from hbd.daemon import Daemon
 from hbd.errors import StorageError
+from hbd.receivers.agent_link import Link
 
 RUN = "0123456789abcdef"
+HELLO = {
+    "type": "hello",
+    "protocol": wire.PROTOCOL,
+    "version": "0.1.0",
+    "name": "web-1",
+    "boot_id": "boot",
+    "run_id": RUN,
+    "interval": 10.0,
+    "event": "started",
+    "capabilities": [],
+    "tags": [],
+}
 
 
 @pytest.fixture
@@ -41,20 +56,7 @@ class Agent:
         return json.loads(await self.socket.receive_str(timeout=10))
 
     async def hello(self, **changes):
-        frame = {
-            "type": "hello",
-            "protocol": wire.PROTOCOL,
-            "version": "0.1.0",
-            "name": "web-1",
-            "boot_id": "boot",
-            "run_id": RUN,
-            "time": time.time(),
-            "interval": 10.0,
-            "event": "started",
-            "capabilities": [],
-            "tags": [],
-        }
-        await self.send(frame | changes)
+        await self.send(HELLO | {"time": time.time()} | changes)
         return await self.hear()
 
     async def report(self, seq=1, samples=None, **changes):
@@ -205,6 +207,45 @@ async def test_the_newest_link_of_a_host_takes_over(agent, welcome, connect, dae
     assert len(daemon.links) == 1
 
 
+async def test_many_agents_at_once_do_not_pass_the_limit_of_hosts(daemon, connect):
+    daemon.links.config = msgspec.structs.replace(daemon.config, limits=Limits(max_hosts=5))
+    agents = [await connect() for _ in range(20)]
+    answers = await asyncio.gather(*(agent.hello(name=f"h{index}") for index, agent in enumerate(agents)))
+    assert sum(answer["type"] == "welcome" for answer in answers) == len(daemon.hosts) == 5
+
+
+async def test_one_name_that_enrols_twice_at_once_ends_with_one_key_that_works(daemon, connect):
+    agents = [await connect() for _ in range(8)]
+    answers = await asyncio.gather(*(agent.hello() for agent in agents))
+    keys = [answer["key"] for answer in answers if answer["type"] == "welcome"]
+    assert sum(daemon.enrolment.host_of(key, time.time()) is not None for key in keys) == 1
+
+
+async def test_an_agent_that_leaves_before_its_welcome_leaves_no_link_behind(daemon, connect, monkeypatch):
+    async def gone(link, port):
+        raise ConnectionResetError
+
+    monkeypatch.setattr(Link, "welcome", gone)
+    agent = await connect()
+    await agent.socket.send_str(json.dumps(HELLO | {"time": time.time()}))
+    assert (await agent.socket.receive(timeout=10)).type is not aiohttp.WSMsgType.TEXT
+    assert len(daemon.links) == 0
+    assert not daemon.hosts.require("web-1").link
+
+
+async def test_tags_of_the_agent_are_those_of_its_last_hello(daemon, connect):
+    key = await daemon.enrolment.add("web-1")
+    for tags in (["edge"], ["edge", "db"], ["db"]):
+        await (await connect()).hello(key=key, tags=tags)
+        assert daemon.hosts.require("web-1").tags == tags
+
+
+async def test_a_refused_agent_is_in_the_log_once(daemon, connect, caplog):
+    for _ in range(3):
+        await (await connect()).hello(key="f" * 64)
+    assert caplog.text.count("was refused (key): nobody has this key") == 1
+
+
 async def test_two_machines_with_one_key_are_noticed(welcome, connect, daemon):
     await (await connect()).hello(key=welcome["key"], boot_id="another")
     last = await connect()
@@ -323,6 +364,66 @@ async def test_reports_that_cannot_be_stored_are_to_be_kept_by_the_agent(agent, 
     monkeypatch.undo()
     assert (answer["type"], answer["seqs"], answer["reason"]) == ("busy", [3], "disk is full")
     assert (await agent.report(seq=3))["type"] == "ack"
+
+
+async def test_a_report_of_countless_samples_is_answered_in_few_words(agent, welcome):
+    await agent.report()
+    answer = await agent.report(seq=2, samples=[0] * 200_000)
+    assert answer["seqs"] == [2]
+    assert "256 of 200000" in answer["rejected"][0]["reason"]
+    assert len(answer["rejected"]) <= 50
+
+
+async def test_a_sample_of_too_many_bytes_is_rejected_and_the_others_are_taken(agent, welcome, daemon):
+    big = {"plugin": "big", "time": time.time(), "data": {f"k{index}": "x" * 4000 for index in range(20)}}
+    small = {"plugin": "small", "time": time.time(), "data": {"x": 1}}
+    answer = await agent.report(samples=[big, small])
+    assert [rejected["plugin"] for rejected in answer["rejected"]] == ["big"]
+    assert newest(daemon, "small").data == {"x": 1}
+
+
+async def test_an_interval_that_the_config_changes_is_told_by_a_new_hello(agent, welcome, daemon, connect):
+    daemon.config = msgspec.structs.replace(daemon.config, hosts={"web-1": HostConfig(interval=3.0)})
+    await daemon._put_into_force(daemon.hosts.require("web-1"))
+    closed = await agent.socket.receive(timeout=10)
+    assert closed.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
+    assert (await (await connect()).hello(key=welcome["key"]))["interval"] == 3.0
+
+
+@pytest.mark.parametrize("when", [1e308, -1e308, 1e12])
+async def test_a_report_from_no_sane_time_is_as_old_as_its_arrival(agent, welcome, daemon, when):
+    await agent.report(time=when, samples=[{"plugin": "cpu_monitor", "time": when, "data": {"x": 1}}])
+    assert abs(newest(daemon).time - time.time()) < 5
+
+
+@pytest.mark.parametrize("frame", ['"time": null, "seq": 28', '"time": 1, "seq": 28.0', '"time": "x", "seq": 28'])
+async def test_a_report_whose_head_is_wrong_is_rejected_for_good(agent, welcome, frame):
+    await agent.send(f'{{"type": "report", "run_id": "{RUN}", {frame}, "samples": []}}')
+    answer = await agent.hear()
+    assert (answer["seqs"], len(answer["rejected"])) == ([28], 1)
+
+
+async def test_a_peer_that_takes_no_answers_is_not_read_without_end(agent, welcome, daemon, monkeypatch):
+    link = daemon.links._links[daemon.hosts.require("web-1").id]
+    stuck = asyncio.Event()
+
+    async def wait_for_ever(text):
+        await stuck.wait()
+
+    monkeypatch.setattr(link._socket, "send_str", wait_for_ever)
+    for seq in range(1, 2_000):
+        await agent.send({"type": "report", "run_id": RUN, "seq": seq, "time": time.time(), "samples": []})
+
+    def taken():
+        return daemon.stats.value("reports_total", outcome="stored")
+
+    async def stands_still():
+        while not (before := taken()) or await asyncio.sleep(0.3) or taken() != before:
+            await asyncio.sleep(0)
+        return before
+
+    assert await asyncio.wait_for(stands_still(), 15) < 1_000
+    link._cut()
 
 
 async def test_a_goodbye_is_told_in_the_journal(agent, welcome, daemon):
