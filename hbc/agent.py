@@ -51,7 +51,7 @@ class Agent:
         self.outbox = Outbox(spool)
         self.interval = config.interval
         self._identity = identity
-        self.link = Link(config.servers, self.outbox, hello=self._hello, on_welcome=self._welcomed)
+        self.link = Link(config.servers, self.outbox, hello=self._hello, on_welcome=self._welcomed, advise=self._advise)
         self.heart = Heart(
             identity.run_id, identity.event, lambda: identity.key_hash, config.heartbeat.interval or config.interval
         )
@@ -59,10 +59,11 @@ class Agent:
         self._rescheduled = asyncio.Event()
 
     async def run(self) -> None:
-        """Work until ``stop``, SIGTERM or SIGINT. Raises SpoolLocked when another agent runs here."""
+        """Work until ``stop``, SIGTERM or SIGINT; SIGHUP is only logged. Raises SpoolLocked when another agent runs."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
+        loop.add_signal_handler(signal.SIGHUP, _no_reload)
         self._warn_of_plain_servers()
         self._aim(self.config.servers[0], HEARTBEAT_PORT)
         tasks: list[asyncio.Task[Any]] = []
@@ -83,7 +84,7 @@ class Agent:
             for task in tasks:
                 task.cancel()
             self.spool.close()
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 loop.remove_signal_handler(number)
 
     def stop(self) -> None:
@@ -181,7 +182,7 @@ class Agent:
             boot_id=self._identity.boot_id,
             run_id=self._identity.run_id,
             time=time.time(),
-            interval=self.interval,
+            interval=self.config.interval,
             event="reconnected" if self.link.welcomes else self._identity.event,
             capabilities=[],
             tags=list(self.config.tags),
@@ -202,17 +203,22 @@ class Agent:
                 log.error("the new key cannot be kept and is lost at the end of this run: %s", error)
         self._obey_interval(welcome.get("interval"))
         port = welcome.get("heartbeat_port")
-        self._aim(server, port if isinstance(port, int) and 0 <= port <= 65535 else HEARTBEAT_PORT)
+        usable = isinstance(port, int) and not isinstance(port, bool) and 0 <= port <= 65535
+        self._aim(server, port if usable else HEARTBEAT_PORT)
+
+    def _advise(self, code: str) -> str:
+        """What to know when the daemon refuses us with this code."""
+        return self._identity.about_key if code in ("key", "enrollment") else ""
 
     def _obey_interval(self, wanted: object) -> None:
         """The daemon's config has the last word on the interval; without one it is our own again."""
-        usable = isinstance(wanted, int | float) and INTERVAL_LEAST <= wanted <= INTERVAL_MOST
-        interval = float(wanted) if usable and isinstance(wanted, int | float) else self.config.interval
+        number = wanted if isinstance(wanted, int | float) and not isinstance(wanted, bool) else 0.0
+        interval = float(number) if INTERVAL_LEAST <= number <= INTERVAL_MOST else self.config.interval
         if interval == self.interval:
             return
         log.info("reporting every %g s from now on", interval)
         self.interval = interval
-        self.heart.interval = self.config.heartbeat.interval or interval
+        self.heart.pace(self.config.heartbeat.interval or interval)
         self.collector.follow(interval)
         self._rescheduled.set()
 
@@ -225,7 +231,15 @@ class Agent:
         for server in self.config.servers:
             parts = urlsplit(server)
             if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
-                log.warning("%s is not encrypted: everybody on the way can read the agent's key; use https", server)
+                log.warning(
+                    "%s is not encrypted: everybody on the way can read the agent's key; "
+                    "put a TLS proxy before hbd (docs/agent.md) and use https",
+                    server,
+                )
+
+
+def _no_reload() -> None:
+    log.warning("SIGHUP: hbc has no reload; restart it to use a new config")
 
 
 def machine_stops() -> bool:

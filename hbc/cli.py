@@ -116,7 +116,9 @@ def _run(options: argparse.Namespace) -> int:
     config = _configured(options)
     identity, spool = _state(config, options.key or os.environ.get("HBC_KEY"))
     log = logging.getLogger("hbc")
-    log.info("hbc %s, host %s, reporting to %s", __version__, config.name, ", ".join(config.servers))
+    log.info("version %s, host %s, reporting to %s", __version__, config.name, ", ".join(config.servers))
+    if identity.key is None:
+        log.info("%s: asking to be enrolled", identity.about_key)
 
     async def work() -> None:
         await Agent(config, identity, spool).run()
@@ -198,18 +200,25 @@ async def _measured(collector: Collector) -> list[Any]:
 
 
 def _check_config(options: argparse.Namespace) -> int:
+    from hbc.config import ConfigError, examine, find
     from hbc.identity import KeyProblem, read_key
     from hbc.plugins.build import build
 
-    config = _configured(options)
-    problems = build(config.plugins, config.plugin_dirs, config.interval)[1]
+    try:
+        config, problems = examine(find(options.config))
+    except ConfigError as error:
+        raise Failed(str(error)) from None
+    more = build(config.plugins, config.plugin_dirs, config.interval)[1]
     if config.key_file is not None:
         try:
             read_key(config.key_file)
         except KeyProblem as problem:
-            problems.append(f"key_file: {problem}")
+            more.append(f"key_file: {problem}")
+    problems += [(config.line(problem), problem) for problem in more]
     if problems:
-        raise Failed("\n".join(config.locate(problem) for problem in problems))
+        head = f"{config.source}:" if config.source else ""
+        ordered = sorted(problems, key=lambda problem: problem[0])
+        raise Failed("\n".join(f"{head}{line}: {text}" if head else text for line, text in ordered))
     print(f"{config.source or 'no config file, the defaults'}: ok")
     return 0
 
@@ -252,13 +261,14 @@ def _state(config: Config, key: str | None) -> tuple[Identity, Spool]:
     except OSError as error:
         raise Failed(f"hbc: no place for its state: {error}") from None
     key_file = config.key_file or state / "key"
+    source = "--key or $HBC_KEY" if key else str(config.source) if config.key else ""
     try:
         key = key_text(key) if key else config.key or read_key(key_file)
     except (ValueError, KeyProblem) as problem:
         raise Failed(f"hbc: {problem}") from None
     if config.key and config.source is not None and config.source.stat().st_mode & 0o077:
         log.warning("%s holds a key and others may read it; run: chmod 600 %s", config.source, config.source)
-    identity = Identity(state, key, key_file)
+    identity = Identity(state, key, key_file, source)
     try:
         identity.note_start()
     except OSError as error:

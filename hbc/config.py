@@ -86,12 +86,16 @@ class Config:
     source: Path | None = None
     lines: Mapping[str, int] = field(default_factory=dict, repr=False, compare=False)
 
-    def locate(self, problem: str) -> str:
-        """``plugins.x.y: reason`` with file and line before it."""
+    def line(self, problem: str) -> int:
+        """Where in the file ``plugins.x.y: reason`` or ``plugin_dirs[0]: reason`` is about."""
         path = problem.partition(": ")[0]
         while path and path not in self.lines:
-            path = path.rpartition(".")[0]
-        return f"{self.source}:{self.lines.get(path, 1)}: {problem}" if self.source else problem
+            path = path[: max(path.rfind("."), path.rfind("["), 0)]
+        return self.lines.get(path, 1)
+
+    def locate(self, problem: str) -> str:
+        """A problem with file and line before it."""
+        return f"{self.source}:{self.line(problem)}: {problem}" if self.source else problem
 
 
 def find(explicit: str | None, environment: Mapping[str, str] = os.environ) -> Path | None:
@@ -106,8 +110,19 @@ def find(explicit: str | None, environment: Mapping[str, str] = os.environ) -> P
 
 def load(path: Path | None) -> Config:
     """Read and check a config file; None gives the defaults. Raises ConfigError."""
+    config, problems = examine(path)
+    if problems:
+        raise ConfigError([f"{path}:{line}: {text}" for line, text in problems])
+    return config
+
+
+def examine(path: Path | None) -> tuple[Config, list[tuple[int, str]]]:
+    """What a config file gives, with defaults where it cannot be used, and its problems as (line, ``key: reason``).
+
+    The plugins are not looked at. Raises ConfigError when there is no reading the file.
+    """
     if path is None:
-        return Config(name=machine_name())
+        return Config(name=machine_name()), []
     try:
         with path.open("rb") as file:
             raw = file.read(_FILE_BYTES + 1)
@@ -118,9 +133,7 @@ def load(path: Path | None) -> Config:
     tree, lines, problems = parse(raw)
     reader = _Reader(tree, lines, problems)
     config = _read(reader, path)
-    if reader.problems:
-        raise ConfigError([f"{path}:{line}: {text}" for line, text in sorted(reader.problems, key=lambda p: p[0])])
-    return config
+    return config, sorted(reader.problems, key=lambda problem: problem[0])
 
 
 def machine_name() -> str:
@@ -300,7 +313,8 @@ def _whole(least: int, most: int) -> Callable[[Any], int]:
 
 def _text(value: Any) -> str:
     if not isinstance(value, str) or not value:
-        raise ValueError(f"must be a text, not {_shown(value)}")
+        hint = f'; write "{_shown(value)}"' if isinstance(value, bool | int | float) else ""
+        raise ValueError(f"must be a text, not {_shown(value)}{hint}")
     return value
 
 

@@ -176,10 +176,11 @@ class Heart:
 
     def __init__(self, run_id: str, opening: str, hashed_key: Callable[[], bytes | None], interval: float) -> None:
         """opening: ``booted`` or ``started``. hashed_key: see ``hbc.wire.key_hash``; None while not enrolled."""
-        self.interval = interval
+        self.interval = interval  # seconds; change it with ``pace``
         self.paths = [Path(Pulse(family, run_id, opening), hashed_key) for family in FAMILIES]
         self._target: tuple[str, int] | None = None
-        self._aimed = asyncio.Event()
+        self._aimed = asyncio.Event()  # there is a reason to beat now
+        self._paced = False  # and from now on in another interval
 
     def aim(self, host: str, port: int) -> None:
         """Where beats go from now on; a first beat follows at once when that is new."""
@@ -190,13 +191,23 @@ class Heart:
             path.aim(host, port)
         self._aimed.set()
 
+    def pace(self, interval: float) -> None:
+        """Beat every interval seconds from now on; a first beat follows at once when that is new."""
+        if interval == self.interval:
+            return
+        self.interval = interval
+        self._paced = True
+        self._aimed.set()
+
     def rtt(self) -> dict[str, float]:
         """Seconds of the last round trip of each family that has one: ``{"ipv4": 0.012}``."""
         return {f"ipv{path.pulse.family}": path.pulse.rtt for path in self.paths if path.pulse.rtt is not None}
 
     async def run(self) -> None:
         """Beat until cancelled."""
-        await self._aimed.wait()
+        while self._target is None:
+            await self._aimed.wait()
+            self._aimed.clear()
         # Agents that were started together by a tool do not beat together for ever.
         due = time.monotonic() + random.uniform(0.0, min(1.0, self.interval / 4))  # noqa: S311
         while True:
@@ -208,7 +219,10 @@ class Heart:
                 pass
             self._beat()
             now = time.monotonic()
-            if now >= due:
+            if self._paced:
+                self._paced = False
+                due = now + self.interval
+            elif now >= due:
                 due = max(due + self.interval, now)
 
     async def farewell(self, kind: str) -> None:

@@ -22,15 +22,24 @@ class KeyProblem(Exception):
 class Identity:
     """run_id names this start for ever. event: ``booted`` when the machine booted since the last start."""
 
-    def __init__(self, state: Path, key: str | None, key_file: Path) -> None:
-        """key: None while not enrolled. key_file: where a key that the daemon hands out is kept."""
+    def __init__(self, state: Path, key: str | None, key_file: Path, source: str = "") -> None:
+        """key: None while not enrolled. key_file: where a key that the daemon hands out is kept.
+
+        source: where the key comes from, in words; "": from key_file.
+        """
         self.run_id = secrets.token_hex(8)
         self.boot_id = boot_id()
         self.event: Literal["booted", "started"] = "started"
         self.key = key
         self.key_hash = None if key is None else key_hash(key)
         self._key_file = key_file
+        self._source = source or str(key_file)
         self._boot_file = state / "boot_id"
+
+    @property
+    def about_key(self) -> str:
+        """Whether there is a key and where it comes from, for the log."""
+        return f"no key in {self._key_file}" if self.key is None else f"the key is from {self._source}"
 
     def note_start(self) -> None:
         """Compare with the boot of the last start and remember this one. Raises OSError when that cannot be written."""
@@ -48,6 +57,7 @@ class Identity:
         """The daemon gave us a key. Raises ValueError when it is none, OSError when it cannot be kept for later."""
         key_text(key)
         self.key, self.key_hash = key, key_hash(key)
+        self._source = str(self._key_file)
         write_private(self._key_file, key)
 
 

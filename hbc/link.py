@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 from urllib.parse import urlsplit, urlunsplit
 
 from hbc import __version__
+from hbc.failures import explain
 from hbc.outbox import Outbox
 from hbc.segment import Entry
-from hbc.wire import LINK_PATH, MAX_FRAME_BYTES, Bye, Hello, Welcome
+from hbc.wire import LINK_PATH, MAX_FRAME_BYTES, Bye, Hello, Rejected, Welcome
 
 if TYPE_CHECKING:  # 5 MiB that ``hbc once`` does not need
     from websockets.asyncio.client import ClientConnection
@@ -35,6 +36,8 @@ CLOSE_TIMEOUT = 1.0
 STEADY_SECONDS = 10.0  # a link that lived this long starts the back-off anew
 KNOCK_SECONDS = 60.0  # how often an earlier server is tried while a later one serves
 RETRY_MAX = 3600.0  # no server can send an agent away for longer
+CONFIG_CHANGED = (1001, "config changed")  # the daemon closes the link so that the agent greets it anew
+_SAID_CHARACTERS = 300  # of a text from the server in the log
 
 
 class Refused(Exception):
@@ -94,8 +97,12 @@ class Link:
         hello: Callable[[], Hello],
         on_welcome: Callable[[str, Welcome], None],
         backoff: Backoff | None = None,
+        advise: Callable[[str], str] = lambda code: "",
     ) -> None:
-        """hello: makes the first frame of a session. on_welcome: told the server's URL and its welcome."""
+        """hello: makes the first frame of a session. on_welcome: told the server's URL and its welcome.
+
+        advise: what to add to the log when a server refuses us, by the code of its refusal.
+        """
         self.connected = False
         self.welcomes = 0  # sessions since the start
         self._servers = servers
@@ -103,6 +110,7 @@ class Link:
         self._hello = hello
         self._on_welcome = on_welcome
         self._backoff = backoff or Backoff()
+        self._advise = advise
         self._not_before = [0.0] * len(servers)  # monotonic: a server that refused is left alone until then
         self._told: dict[int, str] = {}  # the last failure logged of each server
         self._wake = asyncio.Event()
@@ -162,7 +170,7 @@ class Link:
                 self._not_before[rank] = time.monotonic() + wait * random.uniform(1.0, 1.25)  # noqa: S311
                 self._tell(rank, f"refused: {refusal}")
             except (OSError, TimeoutError, EOFError) as error:
-                self._tell(rank, str(error) or type(error).__name__)
+                self._tell(rank, explain(error, self._servers[rank]))
             else:
                 self._told.pop(rank, None)
                 return session
@@ -190,7 +198,7 @@ class Link:
             if retry.isdecimal():
                 raise Refused(text, float(retry[:6])) from None
             raise ConnectionError(text) from None
-        except WebSocketException as error:
+        except (WebSocketException, ImportError) as error:  # the latter: a SOCKS proxy that nothing here can speak to
             raise ConnectionError(f"no WebSocket: {error}") from None
         try:
             await socket.send(json.dumps(self._hello()))
@@ -198,7 +206,10 @@ class Link:
                 welcome = await self._answer(socket)
         except (WebSocketException, ValueError) as error:
             await _close(socket)
-            raise ConnectionError(f"closed before the welcome: {error}") from None
+            raise ConnectionError(f"closed before the welcome: {_said(error)}") from None
+        except TimeoutError:
+            await _close(socket)
+            raise ConnectionError(f"no welcome within {OPEN_TIMEOUT:g} s") from None
         except BaseException:
             await _close(socket)
             raise
@@ -210,7 +221,10 @@ class Link:
             if frame.get("type") == "welcome":
                 return cast(Welcome, frame)
             if frame.get("type") == "refused":
-                raise Refused(f"{frame.get('reason')} ({frame.get('code')})", _seconds(frame.get("retry"), 30.0))
+                code = _said(frame.get("code"))
+                advice = self._advise(code)
+                text = f"{_said(frame.get('reason'))} ({code}){'; ' if advice else ''}{advice}"
+                raise Refused(text, _seconds(frame.get("retry"), 30.0))
 
     def _tell(self, rank: int, text: str) -> None:
         """Log a failure once, not at every try."""
@@ -223,7 +237,7 @@ class Link:
     async def _serve(self, session: Session) -> Session | None:
         """Talk until the link is lost (None), or an earlier server took us back (the session with it)."""
         server = self._servers[session.rank]
-        log.info("connected to %s as %s", server, session.welcome.get("host"))
+        log.info("connected to %s as %s", server, _said(session.welcome.get("host")))
         self._on_welcome(server, session.welcome)
         self.welcomes += 1
         self.connected = True
@@ -246,8 +260,9 @@ class Link:
         if better is not None:
             log.info("%s is back", self._servers[better.rank])
         elif self._farewell is None:
-            log.warning("lost the link to %s: %s", server, _why(socket))
-            if time.monotonic() - began >= STEADY_SECONDS:
+            planned = _close_frame(socket) == CONFIG_CHANGED
+            log.log(logging.INFO if planned else logging.WARNING, "lost the link to %s: %s", server, _why(socket))
+            if planned or time.monotonic() - began >= STEADY_SECONDS:
                 self._backoff.reset()
             await self._pause(self._backoff.next())
         return better
@@ -267,10 +282,12 @@ class Link:
     def _obey(self, frame: dict[str, Any]) -> None:
         kind = frame.get("type")
         if kind == "ack":
-            self._outbox.acknowledge(str(frame["run_id"]), _seqs(frame), frame.get("rejected") or ())
+            rejected = frame.get("rejected")
+            samples = [sample for sample in rejected if isinstance(sample, dict)] if isinstance(rejected, list) else []
+            self._outbox.acknowledge(str(frame["run_id"]), _seqs(frame), cast(list[Rejected], samples))
         elif kind == "busy":
             retry = _seconds(frame.get("retry"), 5.0)
-            log.warning("the server cannot store reports now (%s); waiting %.0f s", frame.get("reason"), retry)
+            log.warning("the server cannot store reports now (%s); waiting %.0f s", _said(frame.get("reason")), retry)
             self._outbox.hold(str(frame["run_id"]), _seqs(frame), retry, time.monotonic())
         self._wake.set()
 
@@ -349,14 +366,25 @@ def _parse(text: str | bytes) -> dict[str, Any]:
 
 
 def _seqs(frame: dict[str, Any]) -> list[int]:
-    return [seq for seq in frame["seqs"] if isinstance(seq, int)]
+    return [seq for seq in frame["seqs"] if isinstance(seq, int) and not isinstance(seq, bool)]
 
 
 def _seconds(value: object, default: float) -> float:
     """A wait the server asks for, kept in bounds."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
         return default
-    return min(float(value), RETRY_MAX)
+    return float(min(value, RETRY_MAX))
+
+
+def _said(value: object) -> str:
+    """A text of the server's for the log, however long or odd it is."""
+    return str(value)[:_SAID_CHARACTERS]
+
+
+def _close_frame(socket: ClientConnection) -> tuple[int, str] | None:
+    """Code and reason with which the server closed the link, None when it did not."""
+    close = socket.protocol.close_rcvd
+    return None if close is None else (close.code, close.reason)
 
 
 def _close_code(socket: ClientConnection) -> int | None:

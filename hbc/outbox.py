@@ -21,6 +21,7 @@ WINDOW_BYTES = 256 * 1024  # a line of 13 kB/s clears this in 20 s, two interval
 NEW_ROOM = 8  # new reports may go beyond the window by this much
 ACK_TIMEOUT = 60.0  # seconds
 _REPORTED_REASONS = 64
+_REASON_CHARACTERS = 200
 # The daemon closed the link because of a frame it cannot take: unsupported, not UTF-8, too large.
 _FRAME_REFUSED = frozenset({1003, 1007, 1009})
 
@@ -70,7 +71,7 @@ class Outbox:
                 self._careful = max(0, self._careful - 1)
         for sample in rejected:
             self.rejected += 1
-            reason = (str(sample.get("plugin")), str(sample.get("reason")))
+            reason = (str(sample.get("plugin"))[:_REASON_CHARACTERS], str(sample.get("reason"))[:_REASON_CHARACTERS])
             if reason not in self._reasons and len(self._reasons) < _REPORTED_REASONS:
                 self._reasons.add(reason)
                 log.warning("the server rejected a sample of %s: %s (told once)", *reason)

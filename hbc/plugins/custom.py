@@ -20,22 +20,24 @@ PLUGIN_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 def load(folders: Iterable[str | Path]) -> tuple[dict[str, type[Plugin]], list[str]]:
-    """Name to class of the plugins in these folders, and what is wrong with the others, one line each.
+    """Name to class of the plugins in these folders, and what is wrong with the others, one line each:
+    ``plugin_dirs[0]: file or folder: reason``, the number being the folder's place.
 
     Every ``*.py`` file whose name does not begin with ``_`` or ``.`` is run, as the user the agent runs as; so
     a file or folder that somebody else could write to is refused.
     """
     found: dict[str, type[Plugin]] = {}
     problems: list[str] = []
-    for folder in map(Path, folders):
+    for index, folder in enumerate(map(Path, folders)):
+        place = f"plugin_dirs[{index}]"
         try:
             files = sorted(path for path in folder.iterdir() if path.suffix == ".py" and path.name[0] not in "._")
             unsafe = _unsafe(folder)
         except OSError as problem:
-            problems.append(f"{folder}: cannot be read: {problem.strerror}")
+            problems.append(f"{place}: {folder}: cannot be read: {problem.strerror}")
             continue
         if unsafe:
-            problems.append(unsafe)
+            problems.append(f"{place}: {unsafe}")
             continue
         for path in files:
             try:
@@ -43,7 +45,8 @@ def load(folders: Iterable[str | Path]) -> tuple[dict[str, type[Plugin]], list[s
                     _check_name(plugin, found)
                     found[plugin.name] = plugin
             except _Refused as refusal:
-                problems.append(str(refusal) if str(refusal).startswith(str(path)) else f"{path}: {refusal}")
+                named = str(refusal).startswith(str(path))
+                problems.append(f"{place}: {refusal}" if named else f"{place}: {path}: {refusal}")
     return found, problems
 
 

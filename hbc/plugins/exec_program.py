@@ -35,13 +35,13 @@ class ExecProgram(Plugin):
 
     def __init__(self, options: Mapping[str, Any], machine: Machine = HERE) -> None:
         super().__init__(options, machine)
-        self._command = texts(options, "command", ())
-        if not self._command or not self._command[0]:
-            raise ValueError("command: a program is needed, as a list: [/usr/local/bin/check, --all]")
         more = options.get("env") or {}
         if not isinstance(more, Mapping):
             raise ValueError("env: a mapping of names to values is needed")
         kept = {name: os.environ[name] for name in _KEPT_FROM_ENVIRONMENT if name in os.environ}
+        self._command = texts(options, "command", ())
+        if not self._command or not self._command[0]:
+            raise ValueError("command: a program is needed, as a list: [/usr/local/bin/check, --all]")
         self._environment = kept | {"LC_ALL": "C"} | {str(name): str(value) for name, value in more.items()}
 
     def collect(self) -> Data:

@@ -39,8 +39,14 @@ def texts(options: Mapping[str, Any], name: str, default: Sequence[str]) -> tupl
     if value is None:
         return tuple(default)
     values = [value] if isinstance(value, str) else value
-    if not isinstance(values, list) or not all(isinstance(text, str) for text in values):
-        raise ValueError(f"{name}: {value!r} is no list of texts")
+    if not isinstance(values, list):
+        values = [values]
+    for item in values:
+        if isinstance(item, bool | int | float):
+            shown = str(item).lower() if isinstance(item, bool) else repr(item)
+            raise ValueError(f'{name}: {shown} is no text here; write "{shown}"')
+        if not isinstance(item, str):
+            raise ValueError(f"{name}: {value!r} is no list of texts")
     return tuple(values)
 
 

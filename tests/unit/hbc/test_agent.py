@@ -3,10 +3,11 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
@@ -15,7 +16,7 @@ from hbc.agent import PAYLOAD_BYTES, Agent
 from hbc.config import Config, HeartbeatConfig
 from hbc.identity import Identity, KeyProblem, read_key, state_directory, write_private
 from hbc.spool import Spool
-from hbc.wire import MAX_FRAME_BYTES, MAX_SAMPLES_PER_REPORT, WireSample
+from hbc.wire import HEARTBEAT_PORT, MAX_FRAME_BYTES, MAX_SAMPLES_PER_REPORT, Welcome, WireSample
 
 KEY = "0123456789abcdef" * 4
 QUIET = ("cpu_monitor", "disk_monitor", "network_monitor", "process_monitor", "temperature", "os_info", "agent_monitor")
@@ -156,11 +157,13 @@ class Daemon:
             "type": "welcome", "protocol": 1, "version": "9", "host": "web1", "time": 1.0, "heartbeat_port": 0,
         }  # fmt: skip
         self.port = 0
+        self.sockets: list[ServerConnection] = []
 
     def of(self, kind: str) -> list[dict[str, Any]]:
         return [frame for frame in self.frames if frame["type"] == kind]
 
     async def talk(self, socket: ServerConnection) -> None:
+        self.sockets.append(socket)
         async for text in socket:
             frame = json.loads(text)
             self.frames.append(frame)
@@ -205,6 +208,93 @@ async def test_interval_the_daemon_wants_is_obeyed(tmp_path: Path, daemon: Daemo
     await until(lambda: len(daemon.of("report")) >= 2)
     assert (agent.interval, agent.heart.interval) == (1.0, 1.0)
     await stopped(agent, task)
+
+
+async def test_interval_the_daemon_wants_holds_for_reports_plugins_and_heartbeats_at_once(tmp_path: Path) -> None:
+    agent = agent_in(tmp_path, interval=600.0)
+    agent.collector._due["memory_monitor"] = 1e12
+    agent._obey_interval(5)
+    assert (agent.interval, agent.heart.interval) == (5.0, 5.0)
+    assert agent.collector.entries["memory_monitor"].interval == 5.0
+    assert agent.collector.next_due() == -math.inf
+
+
+async def test_hello_tells_the_own_interval_whatever_the_daemon_wants(tmp_path: Path) -> None:
+    agent = agent_in(tmp_path, interval=7.0)
+    agent._obey_interval(5)
+    assert agent._hello()["interval"] == 7.0
+
+
+async def test_welcome_without_an_interval_brings_back_the_own_one(tmp_path: Path, daemon: Daemon) -> None:
+    daemon.welcome["interval"] = 5.0
+    agent = agent_in(tmp_path, f"http://127.0.0.1:{daemon.port}", interval=7.0)
+    task = asyncio.create_task(agent.run())
+    await until(lambda: agent.interval == 5.0)
+    del daemon.welcome["interval"]
+    await daemon.sockets[0].close(1001, "config changed")
+    await until(lambda: (agent.interval, agent.heart.interval) == (7.0, 7.0))
+    await stopped(agent, task)
+    assert [hello["interval"] for hello in daemon.of("hello")] == [7.0, 7.0]
+
+
+async def test_heartbeats_keep_an_interval_of_their_own(tmp_path: Path) -> None:
+    agent = agent_in(tmp_path, heartbeat=HeartbeatConfig(port=0, interval=30.0))
+    agent._obey_interval(5)
+    assert (agent.interval, agent.heart.interval) == (5.0, 30.0)
+
+
+ABSURD: dict[str, list[Any]] = {
+    "interval": [0, -1, True, "5", [], {}, 1e308, float("nan"), float("inf"), 10**400],
+    "heartbeat_port": [-1, 65536, True, "50003", 1.5, [], float("nan"), 10**400],
+    "key": ["", "x", KEY + "\n", KEY.upper(), 5, True, [KEY], {}, "\ud800" * 64],
+    "host": ["", "a\nb", 5, [], "x" * 100_000, "\ud800"],
+    "protocol": [None, "x", -1],
+}
+
+
+@pytest.mark.parametrize(("field", "value"), [(field, value) for field in ABSURD for value in ABSURD[field]])
+async def test_absurd_welcome_changes_nothing(tmp_path: Path, daemon: Daemon, field: str, value: Any) -> None:
+    daemon.welcome[field] = value
+    agent = agent_in(tmp_path, f"http://127.0.0.1:{daemon.port}", interval=7.0)
+    task = asyncio.create_task(agent.link.run())
+    await until(lambda: agent.link.connected)
+    assert (agent.interval, agent.heart.interval, agent._identity.key) == (7.0, 7.0, None)
+    assert not (tmp_path / "key").exists()
+    agent.link.stop("stopped")
+    await asyncio.wait_for(task, 5.0)
+
+
+@pytest.mark.parametrize("port", ABSURD["heartbeat_port"])
+async def test_absurd_heartbeat_port_is_the_usual_one(tmp_path: Path, port: Any) -> None:
+    agent = agent_in(tmp_path, heartbeat=HeartbeatConfig())
+    agent._welcomed("http://127.0.0.1:9", cast(Welcome, {"heartbeat_port": port}))
+    assert agent.heart._target == ("127.0.0.1", HEARTBEAT_PORT)
+
+
+@pytest.mark.parametrize(
+    ("code", "key", "advice"),
+    [
+        ("enrollment", None, "no key in {}/key"),
+        ("key", KEY, "the key is from {}/key"),
+        ("busy", None, ""),
+    ],
+)
+def test_refusal_for_the_key_names_its_file(tmp_path: Path, code: str, key: str | None, advice: str) -> None:
+    identity = Identity(tmp_path, key, tmp_path / "key")
+    agent = Agent(Config(plugins=PLUGINS), identity, Spool(tmp_path / "spool", max_bytes=1 << 24, max_age=1e6))
+    assert agent._advise(code) == advice.format(tmp_path)
+
+
+async def test_refusal_is_logged_with_the_key_file(
+    tmp_path: Path, daemon: Daemon, caplog: pytest.LogCaptureFixture
+) -> None:
+    daemon.welcome = {"type": "refused", "code": "enrollment", "reason": "a key is needed", "retry": 60}
+    agent = agent_in(tmp_path, f"http://127.0.0.1:{daemon.port}")
+    task = asyncio.create_task(agent.link.run())
+    await until(lambda: "refused" in caplog.text)
+    agent.link.stop("stopped")
+    await asyncio.wait_for(task, 5.0)
+    assert f"refused: a key is needed (enrollment); no key in {tmp_path}/key; trying again" in caplog.text
 
 
 @pytest.mark.parametrize("wanted", [0, -1, "5", 1e9, float("nan"), None])

@@ -2,10 +2,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -27,11 +31,18 @@ def hbc(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True, timeout=60)
 
 
-def started(tmp_path: Path, *arguments: str, **more: str) -> subprocess.Popen[str]:
+def started(
+    tmp_path: Path, *arguments: str, stderr: IO[str] | int = subprocess.PIPE, **more: str
+) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "hbc", "run", "--server", "http://127.0.0.1:9", *arguments]
-    return subprocess.Popen(
-        command, cwd=tmp_path, env=environment(tmp_path) | more, stderr=subprocess.PIPE, text=True
-    )  # fmt: skip
+    return subprocess.Popen(command, cwd=tmp_path, env=environment(tmp_path) | more, stderr=stderr, text=True)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20.0
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def config(tmp_path: Path, text: str) -> str:
@@ -105,6 +116,28 @@ def test_check_config_lists_every_problem(tmp_path: Path, capsys: pytest.Capture
     ]
 
 
+def test_check_config_lists_keys_plugins_and_folders_together(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (
+        "plugins:\n  disk_monitor:\n    timeout: yes\n    exlude: [/]\n    include: 5\n    mount_timeout: no\n"
+        "nam: x\nplugin_dirs:\n  - mine\n  - none\n"
+    )
+    (tmp_path / "mine").mkdir(mode=0o755)
+    (tmp_path / "mine" / "a.py").write_text("1 / 0\n")
+    (tmp_path / "mine" / "a.py").chmod(0o644)
+    file = config(tmp_path, text)
+    assert main(["check-config", "-c", file]) == 1
+    found = [line.removeprefix(file) for line in capsys.readouterr().err.splitlines()]
+    assert [line.split(": ")[0] for line in found] == [":3", ":4", ":5", ":6", ":7", ":9", ":10"]
+    assert found[0].startswith(":3: plugins.disk_monitor.timeout: 'yes' is no duration")
+    assert found[1] == ":4: plugins.disk_monitor.exlude: there is no such option; did you mean exclude?"
+    assert found[2] == ':5: plugins.disk_monitor.include: 5 is no text here; write "5"'
+    assert found[4] == ":7: nam: there is no such key; did you mean name?"
+    assert found[5].startswith(f":9: plugin_dirs[0]: {tmp_path}/mine/a.py:1: ZeroDivisionError")
+    assert found[6].startswith(f":10: plugin_dirs[1]: {tmp_path}/none: cannot be read")
+
+
 def test_check_config_names_the_line_of_a_plugin_problem(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = config(tmp_path, "plugins:\n  cpu_monitor:\n    intervall: 5\n")
     assert main(["check-config", "-c", file]) == 1
@@ -163,12 +196,49 @@ def test_second_agent_on_one_spool_is_refused(tmp_path: Path) -> None:
 
 
 def test_log_under_the_journal_has_priorities_and_no_time(tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+    with journal.open("w") as stream:
+        about = os.fstat(stream.fileno())
+        process = started(tmp_path, stderr=stream, JOURNAL_STREAM=f"{about.st_dev}:{about.st_ino}")
+        wait_for(lambda: "trying again" in journal.read_text())
+        process.terminate()
+        process.wait(timeout=10)
+    assert journal.read_text().startswith(f"<6>hbc: version {__version__}, host ")
+
+
+def test_log_elsewhere_has_time_padded_level_and_logger(tmp_path: Path) -> None:
+    # What is started by a service inherits JOURNAL_STREAM, though its output may go elsewhere.
     process = started(tmp_path, JOURNAL_STREAM="1:2")
     assert process.stderr is not None
-    first = process.stderr.readline()
+    lines = [process.stderr.readline() for _ in range(2)]
+    process.terminate()
+    lines += process.communicate(timeout=10)[1].splitlines()
+    stamp = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
+    assert re.match(stamp + f" INFO    hbc: version {re.escape(__version__)}, host ", lines[0])
+    assert all(re.match(stamp + r" [A-Z]{4,7} {1,4}hbc[.\w]*: ", line) for line in lines)
+
+
+def test_missing_key_file_is_named_at_the_start(tmp_path: Path) -> None:
+    process = started(tmp_path, "--key-file", "/nonexist/key")
+    assert process.stderr is not None
+    process.stderr.readline()
+    second = process.stderr.readline()
     process.terminate()
     process.communicate(timeout=10)
-    assert first.startswith(f"<6>hbc {__version__}, host ")
+    assert second.endswith("no key in /nonexist/key: asking to be enrolled\n")
+
+
+def test_hangup_is_logged_and_survived(tmp_path: Path) -> None:
+    process = started(tmp_path)
+    assert process.stderr is not None
+    while "trying again" not in process.stderr.readline():
+        pass
+    process.send_signal(signal.SIGHUP)
+    while "SIGHUP: hbc has no reload; restart it to use a new config" not in process.stderr.readline():
+        pass
+    process.terminate()
+    assert "stopping (stopped)" in process.communicate(timeout=10)[1]
+    assert process.returncode == 0
 
 
 def test_closed_stderr_does_not_end_the_agent(tmp_path: Path) -> None:

@@ -135,7 +135,8 @@ BAD = {
     "key: 1234": "1: key: an agent key is 64 characters of 0-9 and a-f",
     f"key: {KEY}\nkey_file: x": "2: key_file: give either key or key_file",
     "name: a b": "1: name: 'a b' is no host name",
-    "name: 5": "1: name: must be a text, not 5",
+    "name: 5": '1: name: must be a text, not 5; write "5"',
+    "tags: [a, true]": '1: tags: must be a text, not true; write "true"',
     "interval: 0.2": "1: interval: 0.2 s is out of range",
     "interval: 2d": "1: interval: 172800 s is out of range",
     "interval: on": "1: interval: 'on' is no duration",
@@ -209,6 +210,12 @@ def test_plugin_problem_is_located(tmp_path: Path) -> None:
         "hbc.yaml:3: plugins.cpu_monitor.intervall: unknown"
     )
     assert config.locate("plugins.other: unknown").endswith("hbc.yaml:1: plugins.other: unknown")
+
+
+def test_plugin_folder_is_located_as_an_item_or_alone(tmp_path: Path) -> None:
+    listed = read(tmp_path, "name: a\nplugin_dirs:\n  - x\n  - y\n")
+    assert listed.line("plugin_dirs[1]: /y: reason") == 4
+    assert read(tmp_path, "name: a\nplugin_dirs: x\n").line("plugin_dirs[0]: /x: reason") == 2
 
 
 def test_search_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -176,6 +176,18 @@ async def test_loopback_hears_both_families(
     await until(lambda: {beat.family for beat in heard.beats} == set(FAMILIES))
 
 
+@pytest.mark.parametrize(("before", "after"), [(3600.0, 0.05), (0.05, 7.0)])
+async def test_new_pace_is_told_by_a_beat_at_once(
+    daemon: tuple[Daemon, int], hearts: Callable[..., Heart], before: float, after: float
+) -> None:
+    heard, port = daemon
+    heart = hearts(before)
+    heart.aim("127.0.0.1", port)
+    await until(lambda: bool(heard.beats))
+    heart.pace(after)
+    await until(lambda: any(beat.interval == pytest.approx(after, abs=0.06) for beat in heard.beats))
+
+
 async def test_each_family_counts_its_own_beats(daemon: tuple[Daemon, int], hearts: Callable[..., Heart]) -> None:
     heard, port = daemon
     hearts().aim("localhost", port)

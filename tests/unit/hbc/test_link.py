@@ -247,7 +247,11 @@ async def test_busy_reports_are_sent_again(tmp_path: Path, daemon: Daemon) -> No
 
 @pytest.mark.parametrize(
     "nonsense",
-    ["", "[]", "no json", "{}", '{"type":"ack"}', '{"type":"ack","run_id":1,"seqs":7}', "[" * 100_000,
+    ["", "[]", "no json", '{"type":"ack","run_id":"x","seqs":[1' + "0" * 4000 + ',true,1.0,NaN,null,"1"]}',
+     '{"type":"ack","run_id":{},"seqs":{"1":2},"rejected":true}', '{"type":"busy","run_id":[],"seqs":7,"retry":1}',
+     '{"type":"busy","run_id":"x","seqs":[1],"retry":0,"reason":["\\ud800"]}',
+     '{"type":["ack"]}', '{"type":"ack","run_id":"x","seqs":[]' + ',"a":[' * 3000 + "]" * 3000 + "}",
+     "{}", '{"type":"ack"}', '{"type":"ack","run_id":1,"seqs":7}', "[" * 100_000,
      '{"type":"ack","run_id":"x","seqs":[1],"rejected":[5]}', '{"type":"from the future"}'],
 )  # fmt: skip
 async def test_nonsense_from_the_server_is_survived(tmp_path: Path, daemon: Daemon, nonsense: str) -> None:
@@ -261,6 +265,54 @@ async def test_nonsense_from_the_server_is_survived(tmp_path: Path, daemon: Daem
         agent.measure()
         await until(lambda: agent.spool.records == 0)
     assert agent.link.welcomes == 1
+
+
+@pytest.mark.parametrize("retry", ["-5", "NaN", "1e999", "-1e999", "1" + "0" * 4000, "true", '"1"', "[]", "null"])
+async def test_absurd_wait_of_a_busy_server_is_kept_in_bounds(
+    tmp_path: Path, daemon: Daemon, retry: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[float] = []
+
+    async def busy(socket: ServerConnection, frame: Frame) -> None:
+        await socket.send(f'{{"type":"busy","run_id":"{RUN}","seqs":[{frame["seq"]}],"retry":{retry}}}')
+
+    daemon.answer = busy
+    agent = Agent(tmp_path, daemon.url)
+    monkeypatch.setattr(agent.outbox, "hold", lambda run_id, seqs, retry, now: held.append(retry))
+    async with running(agent):
+        agent.measure()
+        await until(lambda: bool(held))
+    assert 0.0 <= held[0] <= hbc.link.RETRY_MAX
+
+
+@pytest.mark.parametrize("retry", ["NaN", "-1e999", "1" + "0" * 4000, '"soon"', "true"])
+async def test_absurd_refusal_does_not_end_the_link(tmp_path: Path, daemon: Daemon, other: Daemon, retry: str) -> None:
+    daemon.welcome_text = f'{{"type":"refused","code":["key"],"reason":{{}},"retry":{retry}}}'
+    agent = Agent(tmp_path, daemon.url, other.url)
+    async with running(agent):
+        await until(lambda: agent.link.connected)
+    assert agent.welcomes[0][0] == other.url
+
+
+async def test_link_closed_for_a_new_config_comes_back_without_back_off(
+    tmp_path: Path, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = Agent(tmp_path, daemon.url)
+    waits: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        waits.append(seconds)
+
+    backoff = Backoff(lambda low, high: high)
+    for _ in range(8):
+        backoff.next()
+    monkeypatch.setattr(agent.link, "_backoff", backoff)
+    monkeypatch.setattr(agent.link, "_pause", pause)
+    async with running(agent):
+        await until(lambda: agent.link.connected)
+        await daemon.sockets[0].close(*hbc.link.CONFIG_CHANGED)
+        await until(lambda: agent.link.welcomes == 2)
+    assert waits == [Backoff.FIRST]
 
 
 @pytest.mark.parametrize("welcome", ["no json", "7", '{"type":"welcome"}'])

@@ -106,6 +106,15 @@ def test_every_problem_names_its_place(config, problem):
     assert "memory_monitor" in {entry.name for entry in found}
 
 
+def test_every_problem_of_one_plugin_is_told():
+    section = {"type": "exec", "command": ["sleep", 9], "env": 5, "timeout": "soon", "inteval": 3, "enabled": "no"}
+
+    problems = build({"my": section})[1]
+
+    assert {problem.split(":")[0] for problem in problems} == {f"plugins.my.{key}" for key in section if key != "type"}
+    assert len(problems) == 5
+
+
 def test_constructor_that_fails_is_told(tmp_path):
     text = "from hbc.plugins.base import Plugin\nclass P(Plugin):\n    name = 'mine'\n    collect = dict\n"
     (tmp_path / "mine.py").write_text(text + "    def __init__(self, options, machine): 1 / 0\n")

@@ -46,7 +46,7 @@ def test_file_that_fails_is_named_with_its_line_and_loses_no_other(folder):
     found, problems = custom.load([path])
 
     assert list(found) == ["users"]
-    assert problems == [f"{path}/a.py:3: NameError: name 'nonsense' is not defined"]
+    assert problems == [f"plugin_dirs[0]: {path}/a.py:3: NameError: name 'nonsense' is not defined"]
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_what_is_wrong_is_told(folder, text, reason):
 
     assert found == {}
     assert len(problems) == 1
-    assert problems[0].startswith(f"{path}/x.py{reason}")
+    assert problems[0].startswith(f"plugin_dirs[0]: {path}/x.py{reason}")
 
 
 def test_two_files_cannot_have_one_name(folder):
@@ -117,7 +117,10 @@ def test_link_to_a_file_that_others_can_write_is_not_run(folder, tmp_path):
 
 
 def test_missing_folder_is_told(tmp_path):
-    assert custom.load([tmp_path / "none"]) == ({}, [f"{tmp_path}/none: cannot be read: No such file or directory"])
+    assert custom.load([tmp_path / "none"]) == (
+        {},
+        [f"plugin_dirs[0]: {tmp_path}/none: cannot be read: No such file or directory"],
+    )
 
 
 def test_compiled_file_left_beside_it_is_not_run(folder, tmp_path):

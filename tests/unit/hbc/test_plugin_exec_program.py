@@ -122,7 +122,8 @@ def test_child_that_stays_behind_does_not_hold_the_answer():
     [
         ({}, "command: a program is needed"),
         ({"command": []}, "command: a program is needed"),
-        ({"command": [1, 2]}, "command: .* is no list of texts"),
+        ({"command": ["sleep", 9]}, 'command: 9 is no text here; write "9"'),
+        ({"command": {"a": "b"}}, "command: .* is no list of texts"),
         ({"command": ["x"], "env": "A=1"}, "env: a mapping"),
     ],
 )
