@@ -138,7 +138,7 @@ def read_origin(scalar: Scalar) -> str:
 
 def read_password_hash(scalar: Scalar) -> Secret:
     if not _BCRYPT.fullmatch(scalar.text):
-        raise Wrong("hbd passwd makes one")
+        raise Wrong("a hash begins with $2b$ and has 60 characters; a password itself does not belong here")
     return Secret(scalar.text)
 
 

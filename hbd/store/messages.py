@@ -33,12 +33,16 @@ class Messages:
         """Forget messages older than that time, and all but the newest ``keep``; some at once. Returns how many."""
 
         def work(db: sqlite3.Connection) -> int:
-            old = "SELECT id FROM messages WHERE time < ? ORDER BY time LIMIT ?"
-            many = "SELECT id FROM messages WHERE id <= (SELECT max(id) FROM messages) - ? ORDER BY id LIMIT ?"
-            return sum(
-                db.execute(f"DELETE FROM messages WHERE id IN ({which})", (limit, PRUNE_ROWS)).rowcount  # noqa: S608
-                for which, limit in ((old, before), (many, keep))
+            old = db.execute(
+                "DELETE FROM messages WHERE id IN (SELECT id FROM messages WHERE time < ? ORDER BY time LIMIT ?)",
+                (before, PRUNE_ROWS),
             )
+            many = db.execute(
+                "DELETE FROM messages WHERE id IN"
+                " (SELECT id FROM messages WHERE id <= (SELECT max(id) FROM messages) - ? ORDER BY id LIMIT ?)",
+                (keep, PRUNE_ROWS),
+            )
+            return old.rowcount + many.rowcount
 
         return await self._database.write(work)
 
