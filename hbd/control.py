@@ -73,7 +73,7 @@ class Control:
             return {"result": await command(**request.get("arguments", {}))}
         except HbdError as error:
             return {"error": str(error)}
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             return {"error": f"this daemon does not know that request ({error!r}); is it of another version?"}
         except Exception:
             log.exception("a command on the control socket failed")

@@ -7,6 +7,7 @@
     const density = localStorage.getItem("hbd.density");
     if (theme === "light" || theme === "dark") root.dataset.theme = theme;
     if (density === "compact") root.dataset.density = density;
+    if (sessionStorage.getItem("hbd.banner") === "hidden") root.dataset.banner = "hidden";
   } catch {
     // Storage may be forbidden; the defaults are fine.
   }

@@ -181,7 +181,7 @@ class Database:
             raise self._failed(error) from error
         self._commit_seconds.observe(time.perf_counter() - started)
         refused = next((error for _, error in outcomes if isinstance(error, StorageError)), None)
-        if self.problem is not None and refused is None:
+        if self.problem is not None and refused is None and self._beyond_repair is None:
             log.warning("the database takes writes again: %s", self.path)
             self.problem = None
         return outcomes

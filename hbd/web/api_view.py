@@ -1,4 +1,4 @@
-"""The OpenAPI document as the API page shows it: operations with parameters, shapes and a line for curl. Pure."""
+"""The OpenAPI document as the API page shows it: operations with parameters, shapes and a line to call them. Pure."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Answer(NamedTuple):
 
 
 class Operation(NamedTuple):
-    """tryable: whether the page may send it: it changes nothing and ends."""
+    """client, line: a program, and how it calls this. tryable: whether the page may: it changes nothing and ends."""
 
     id: str
     method: str
@@ -38,7 +38,8 @@ class Operation(NamedTuple):
     parameters: list[Parameter]
     body: str
     answers: list[Answer]
-    curl: str
+    client: str
+    line: str
     tryable: bool
 
 
@@ -78,6 +79,7 @@ def _operation(
         for status, response in responses.items()
     ]
     body = _shape(operation["requestBody"], schemas) if "requestBody" in operation else ""
+    socket = "101" in responses
     return Operation(
         id=re.sub(r"\W+", "-", f"{method} {path}").strip("-").lower(),
         method=method,
@@ -86,9 +88,14 @@ def _operation(
         parameters=parameters,
         body=body,
         answers=answers,
-        curl=_curl(method, origin + path, with_body=bool(body)),
-        tryable=method == "GET" and "101" not in responses,
+        client="Python, with its websockets package" if socket else "curl",
+        line=_socket(origin + path) if socket else _curl(method, origin + path, with_body=bool(body)),
+        tryable=method == "GET" and not socket,
     )
+
+
+def _socket(url: str) -> str:
+    return f"python3 -m websockets '{url.replace('http', 'ws', 1)}'"
 
 
 def _curl(method: str, url: str, with_body: bool) -> str:

@@ -42,6 +42,7 @@ class _Column(NamedTuple):
     label: str
     largest_first: bool
     key: Key
+    words: str = ""
 
 
 COLUMNS = (
@@ -53,7 +54,7 @@ COLUMNS = (
     _Column("memory", "Memory", True, lambda host: host.summary.memory_percent),
     _Column("disk", "Disk", True, lambda host: host.summary.disk_percent),
     _Column("load", "Load", True, lambda host: host.summary.load_1min),
-    _Column("network", "Network /s", True, _network),
+    _Column("network", "Network ↓ ↑ /s", True, _network, "Network, received and sent a second"),
     _Column("strip", "Last 30 min", True, lambda host: host.strip.count("o") + host.strip.count("d")),
     _Column("seen", "Seen", True, lambda host: host.last_seen),
 )
@@ -100,8 +101,11 @@ class Chip(NamedTuple):
 
 
 class Heading(NamedTuple):
+    """words: the label for those who hear it, where it has signs in it."""
+
     name: str
     label: str
+    words: str
     order: str
     href: str
 
@@ -176,4 +180,5 @@ def _heading(column: _Column, asked: Asked) -> Heading:
     sorted_by_it = asked.sort == column.name
     descending = not asked.descending if sorted_by_it else column.largest_first
     order = ("descending" if asked.descending else "ascending") if sorted_by_it else ""
-    return Heading(column.name, column.label, order, asked._replace(sort=column.name, descending=descending).url())
+    href = asked._replace(sort=column.name, descending=descending).url()
+    return Heading(column.name, column.label, column.words, order, href)

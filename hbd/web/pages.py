@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import gzip
 import ipaddress
+import re
 import time
+from collections.abc import Iterable
 from functools import cache
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -13,7 +15,7 @@ from urllib.parse import urlsplit
 import msgspec
 from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from hbd.access import Action, may
 from hbd.hosts import Host
@@ -22,7 +24,9 @@ from hbd.web import live_view, openapi, paint, schemas
 from hbd.web.api_view import groups
 from hbd.web.assets import Assets, icon_name, static_folder
 from hbd.web.call import Call
-from hbd.web.plugin_view import EMPTY, plugin_view
+from hbd.web.hostview import number
+from hbd.web.plugin_view import AGENT, EMPTY, failures, ordered, plugin_view
+from hbd.web.status_view import troubles
 
 PAGES = (
     ("live", "/live", "Live", "pulse"),
@@ -30,13 +34,15 @@ PAGES = (
     ("status", "/status", "Status", "status"),
     ("api", "/api", "API", "api"),
 )
-TITLES = {name: title for name, _, title, _ in PAGES}
+TITLES = {name: title for name, _, title, _ in PAGES} | {"missing": "No such page"}
 MESSAGES = 100
 HOSTS_AT_ONCE = 100  # so many are looked at before others get their turn on the event loop
 GZIP_LEVEL = 1
 FOREVER = "public, max-age=31536000, immutable"
 
-FIRST_PLUGIN = "cpu_monitor"  # what people look for first
+SUGGESTIONS = 500  # names of hosts that a field offers
+HOSTS_ASKED = 50  # so many are asked which plugins they have
+CODE = re.compile(r"`([^`]+)`")
 # A page that is drawn again in place needs no list of hosts to choose from.
 REFRESH_HEADER = "X-Refresh"
 
@@ -55,8 +61,24 @@ class Problems(NamedTuple):
 
 
 class Banner(NamedTuple):
+    """exposed: whether more than this machine can reach the pages."""
+
     text: str
     exposed: bool
+
+
+class Joining(NamedTuple):
+    """What somebody needs who wants to add a machine.
+
+    origin: where its agent finds this daemon, as far as we know. local: that address means another machine elsewhere.
+    enclosed: no other machine reaches this daemon as it listens now. keys: agents need one. config: the file to change.
+    """
+
+    origin: str
+    local: bool
+    enclosed: bool
+    keys: bool
+    config: str
 
 
 async def index(call: Call) -> web.StreamResponse:
@@ -82,7 +104,7 @@ async def live(call: Call) -> web.StreamResponse:
 
 
 async def plugins(call: Call) -> web.StreamResponse:
-    """``?host=…&plugin=…``; without them the first host, and its processors or the first plugin that it has."""
+    """``?host=…&plugin=…``; without them the first host and the first plugin that it has."""
     rings, asked = call.parts.rings, call.request.query.get("host", "")
     visible = _visible(call)
     host: Host | None
@@ -90,9 +112,10 @@ async def plugins(call: Call) -> web.StreamResponse:
         host = next((entry for entry in visible if entry.name.lower() == asked.lower()), None)
     else:
         host = next(iter(visible), None)
-    names = rings.plugins(host.id) if host else []
+    names = ordered(rings.plugins(host.id)) if host else []
+    agent = rings.latest(host.id, AGENT) if host else None
     wanted = call.request.query.get("plugin", "")
-    plugin = next((name for name in (wanted, FIRST_PLUGIN, *names) if name in names), "")
+    plugin = next((name for name in (wanted, *names) if name in names), "")
     held = rings.count(host.id, plugin) if host and plugin else 0
     samples = rings.newest(host.id, plugin, held) if host and held else []
     shown = call.parts.views.host(host) if host else None
@@ -107,6 +130,8 @@ async def plugins(call: Call) -> web.StreamResponse:
         names=names,
         plugin=plugin,
         held=held,
+        failures=failures(agent.data, names) if agent else [],
+        machine=_machine(call, host) if host else None,
         sampled=samples[0].time if samples else None,
         view=plugin_view(samples) if samples else EMPTY,
     )
@@ -115,16 +140,27 @@ async def plugins(call: Call) -> web.StreamResponse:
 async def status(call: Call) -> web.StreamResponse:
     daemon, unready = call.parts.status(), call.parts.unready()
     healthy = daemon.storage == "ok" and daemon.reload.ok and not unready
-    return await _page(call, "status", status=daemon, unready=unready, healthy=healthy)
+    found = troubles(daemon.counters)
+    return await _page(call, "status", status=daemon, unready=unready, healthy=healthy, troubles=found)
 
 
 async def api_docs(call: Call) -> web.StreamResponse:
+    origin, hosts = str(call.request.url.origin()), _visible(call)
+    known = {name for host in hosts[:HOSTS_ASKED] for name in call.parts.rings.plugins(host.id)}
     return await _page(
         call,
         "api",
-        groups=groups(openapi.document(call.routes), _origin(call)),
-        feed_url=_origin(call).replace("http", "ws", 1) + "/hbd",
+        groups=groups(openapi.document(call.routes), origin),
+        asked_at=origin,
+        feed_url=origin.replace("http", "ws", 1) + "/hbd",
+        suggestions={"host": [host.name for host in hosts[:SUGGESTIONS]], "plugin": ordered(known)},
     )
+
+
+def missing() -> bytes:
+    """The page that there is at no address: the frame and a way back. It knows nothing of this daemon's hosts."""
+    problems = Problems(0, "ok", icon_name("ok", 0))
+    return _render("missing", {"problems": problems, "banner": None, "joining": None}, packed=False)
 
 
 async def static_file(call: Call) -> web.StreamResponse:
@@ -156,6 +192,7 @@ def _site() -> Site:
         "short_span": paint.short_span,
         "long_span": paint.long_span,
         "plain": paint.plain,
+        "code": _code,
         "file_size": lambda value: paint.scaled(value, "B", 1024),
     }
     assets = Assets(folder)
@@ -169,7 +206,13 @@ def _site() -> Site:
 
 
 async def _page(call: Call, page: str, *, status_code: int = 200, **values: Any) -> web.Response:
-    values |= {"problems": _problems(call), "banner": _banner(call), "origin": _origin(call)}
+    daemon = call.parts.status()
+    exposed = listens_on_network(daemon.urls)
+    values |= {
+        "problems": _problems(call),
+        "banner": _banner(exposed) if call.identity.open else None,
+        "joining": _joining(call, exposed, daemon.config_file),
+    }
     packed = "gzip" in call.request.headers.get("Accept-Encoding", "")
     content = await asyncio.to_thread(_render, page, values, packed)
     headers = {"Content-Type": "text/html; charset=utf-8", "Vary": "Accept-Encoding"}
@@ -214,19 +257,30 @@ def _state(call: Call, host: Host) -> State:
     return view.state if view else State.UNKNOWN
 
 
-def _banner(call: Call) -> Banner | None:
-    """What it means that nobody has to log in; None when somebody has to."""
-    if not call.identity.open:
-        return None
-    if all(_is_loopback(url) for url in call.parts.status().urls):
-        return Banner(
-            "No users are set up: whoever can reach this address sees everything here. "
-            "It listens on this machine only.",
-            exposed=False,
-        )
-    return Banner(
-        "No users are set up: whoever can reach this address over the network sees everything here.", exposed=True
-    )
+def _machine(call: Call, host: Host) -> dict[str, str]:
+    """What its agent says of the machine, in words."""
+    sample = call.parts.rings.latest(host.id, "os_info")
+    if sample is None:
+        return {}
+    found = {}
+    if kernel := sample.data.get("kernel"):
+        found["kernel"] = str(kernel)[:100]
+    booted = number(sample.data.get("boot_time"))
+    if booted is not None and _state(call, host) is State.UP:
+        found["running for"] = paint.long_span(max(0.0, time.time() - booted))
+    return found
+
+
+def _banner(exposed: bool) -> Banner:
+    """What it means that nobody has to log in."""
+    if exposed:
+        return Banner("No users are set up: whoever can reach hbd over the network sees everything here.", True)
+    return Banner("No users are set up: everybody on this machine sees everything here; hbd listens on it only.", False)
+
+
+def listens_on_network(urls: Iterable[str]) -> bool:
+    """Whether more than this machine can connect to one of these URLs; ``0.0.0.0`` and ``::`` are every network."""
+    return not all(_is_loopback(url) for url in urls)
 
 
 def _is_loopback(url: str) -> bool:
@@ -234,12 +288,24 @@ def _is_loopback(url: str) -> bool:
     try:
         return ipaddress.ip_address(name).is_loopback
     except ValueError:
-        return name == "localhost"
+        return name == "localhost" or name.endswith(".localhost")
 
 
-def _origin(call: Call) -> str:
-    """Where this daemon is reached, as the caller reached it."""
-    return call.parts.config.base_url or str(call.request.url.origin())
+def _joining(call: Call, exposed: bool, config_file: str | None) -> Joining:
+    config = call.parts.config
+    origin = config.base_url or str(call.request.url.origin())
+    return Joining(
+        origin=origin,
+        local=_is_loopback(origin),
+        enclosed=not exposed and not config.base_url,
+        keys=config.enrollment != "open",
+        config=config_file or "hbd.yaml",
+    )
+
+
+def _code(text: str) -> Markup:
+    """Text in which `this` is code, as HTML."""
+    return Markup(CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704
 
 
 def _script_data(content: bytes) -> Markup:

@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
+from math import isfinite
 from statistics import median
 from typing import NamedTuple
 
@@ -27,8 +29,14 @@ MOMENTS = ("time", "timestamp")
 STRIP_BARS = {"u": ("u", 0, 10), "o": ("o", 3, 7), "d": ("d", 6, 4), "-": ("n", 9, 1)}
 STRIP_WORDS = {"u": "up", "o": "overdue", "d": "down", "-": "not known"}
 
-SPELLING = ("CPU", "IO", "OS", "IP", "RAM", "PID", "UID", "ID", "RSS", "VMS", "IPv4", "IPv6", "TCP", "UDP", "GPU", "RTT")
-ACRONYMS = {word.lower(): word for word in SPELLING}
+SPELLING = (
+    *("CPU", "GPU", "RAM", "RSS", "VMS", "RTT", "OS", "PID", "UID", "ID", "OK"),
+    *("IP", "IPv4", "IPv6", "TCP", "UDP", "I/O"),
+)
+ACRONYMS = {word.lower(): word for word in SPELLING} | {"io": "I/O", "iowait": "I/O wait", "fstype": "type"}
+
+# How the reason of a host's state begins when somebody wanted it to be silent.
+FAREWELLS = ("agent stopped on purpose", "host was shut down")
 
 
 # Numbers
@@ -96,6 +104,12 @@ def iso(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
+def word(host: schemas.Host) -> str:
+    """The state of a host in a word; ``stopped`` when it is silent because somebody wanted that."""
+    silent = host.state in (State.OVERDUE, State.DOWN)
+    return "stopped" if silent and host.reason.startswith(FAREWELLS) else WORDS[host.state]
+
+
 # Metrics
 
 
@@ -132,10 +146,31 @@ UNITS: tuple[tuple[str, Callable[[float], Reading]], ...] = (
     ("ms", lambda value: _split(latency(value))),
     ("celsius", lambda value: Reading(f"{value:.1f}", "°C")),
     ("mhz", lambda value: Reading(plain(round(value)), "MHz")),
+    ("mbit", lambda value: Reading(plain(value), "Mbit/s")),
     ("rpm", lambda value: Reading(plain(round(value)), "rpm")),
     ("watts", lambda value: Reading(f"{value:.1f}", "W")),
     ("volts", lambda value: Reading(f"{value:.2f}", "V")),
 )
+
+
+UNIT_WORDS = {
+    "percent": "%",
+    "bytes_per_second": "bytes/s",
+    "bits_per_second": "bit/s",
+    "per_second": "/s",
+    "bytes": "bytes",
+    "kb": "kB",
+    "mb": "MB",
+    "gb": "GB",
+    "tb": "TB",
+    "seconds": "time",
+    "ms": "ms",
+    "celsius": "°C",
+    "mhz": "MHz",
+    "rpm": "rpm",
+    "watts": "W",
+    "volts": "V",
+}
 
 
 def _unit_of(metric: str) -> tuple[str, Callable[[float], Reading]] | None:
@@ -168,7 +203,7 @@ def reading(metric: str, value: object) -> Reading:
     if isinstance(value, bool):
         return Reading("yes" if value else "no")
     if isinstance(value, int | float):
-        if value != value or value in (float("inf"), float("-inf")):
+        if not isfinite(value):
             return Reading(NOTHING)
         unit = _unit_of(metric)
         return unit[1](value) if unit else Reading(plain(value))
@@ -183,9 +218,40 @@ def label(metric: str) -> str:
         name = metric[: -len(unit[0]) - 1]
     words = re.sub(r"(\d)(min|s|h|d)\b", r"\1 \2", name.replace("_", " ")).split()
     shown = [ACRONYMS.get(word.lower(), word) for word in words]
-    if shown and shown[0] == words[0]:
-        shown[0] = words[0][:1].upper() + words[0][1:]
+    if shown and shown[0] not in SPELLING:
+        shown[0] = shown[0][:1].upper() + shown[0][1:]
     return " ".join(shown) or metric
+
+
+def labels(metrics: Sequence[str], names: Mapping[str, str] | None = None) -> list[str]:
+    """The labels of metrics that stand side by side; those that would read the same say their unit too.
+
+    names: labels that are given, by metric.
+    """
+    given = names or {}
+    found = [given.get(metric) or label(metric) for metric in metrics]
+    counts = Counter(found)
+    return [
+        f"{text} {unit}" if counts[text] > 1 and (unit := unit_word(metric)) else text
+        for metric, text in zip(metrics, found, strict=True)
+    ]
+
+
+def unit_word(metric: str) -> str:
+    """``memory_mb`` → ``MB``; "" when the name says no unit, or one that depends on the value."""
+    unit = _unit_of(metric)
+    return UNIT_WORDS.get(unit[0], "") if unit else ""
+
+
+def same_unit(metric: str, values: Sequence[float]) -> Callable[[float], str]:
+    """How to write the values of a column: spans of less than two minutes all in one unit, chosen by the longest."""
+    unit = _unit_of(metric)
+    longest = max((abs(value) for value in values if isfinite(value)), default=0.0)
+    if unit is None or unit[0] != "seconds" or not 0 < longest < 120:
+        return lambda value: str(reading(metric, value))
+    factor, word = (1000.0, "ms") if longest < 10 else (1.0, "s")
+    digits = max(0, 2 - max(0, len(str(int(longest * factor))) - 2))
+    return lambda value: f"{value * factor:.{digits}f} {word}" if isfinite(value) else NOTHING
 
 
 # Shapes
@@ -312,7 +378,7 @@ def row(host: schemas.Host) -> Row:
         tags=host.tags,
         state=host.state,
         mark=MARKS[host.state],
-        word=WORDS[host.state],
+        word=word(host),
         reason=host.reason,
         ipv4=link(host, Family.IPV4),
         ipv6=link(host, Family.IPV6),

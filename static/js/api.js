@@ -36,6 +36,17 @@ async function tryIt(form) {
   }
 }
 
+// Behind a proxy the server may not know at which address it is reached; the browser does.
+function useOwnOrigin() {
+  const { origin } = document.getElementById("about").dataset;
+  if (origin === location.origin) return;
+  const own = (text) =>
+    text.replace(origin, location.origin).replace(origin.replace("http", "ws"), location.origin.replace("http", "ws"));
+  for (const code of document.querySelectorAll("#about code, .copyable code")) code.textContent = own(code.textContent);
+  for (const button of document.querySelectorAll("main [data-copy]")) button.dataset.copy = own(button.dataset.copy);
+}
+
+useOwnOrigin();
 for (const form of document.querySelectorAll("form.try")) {
   form.addEventListener("submit", (event) => {
     event.preventDefault();

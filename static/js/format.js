@@ -3,11 +3,18 @@
 export const NOTHING = "–";
 export const MARKS = { UP: "●", OVERDUE: "▲", DOWN: "■", UNKNOWN: "?" };
 export const WORDS = { UP: "up", OVERDUE: "overdue", DOWN: "down", UNKNOWN: "unknown" };
+const FAREWELLS = ["agent stopped on purpose", "host was shut down"];
 export const SEVERITY = { DOWN: 0, OVERDUE: 1, UNKNOWN: 2, UP: 3 };
 
 const PREFIXES = ["", "k", "M", "G", "T", "P"];
 const STRIP_BARS = { u: ["u", 0, 10], o: ["o", 3, 7], d: ["d", 6, 4], "-": ["n", 9, 1] };
 const STRIP_WORDS = { u: "up", o: "overdue", d: "down", "-": "not known" };
+
+/** The state of a host in a word; "stopped" when it is silent because somebody wanted that. */
+export function word({ state, reason }) {
+  const silent = state === "OVERDUE" || state === "DOWN";
+  return silent && FAREWELLS.some((text) => reason.startsWith(text)) ? "stopped" : WORDS[state];
+}
 
 export function percent(value) {
   return value == null ? NOTHING : `${value.toFixed(0)} %`;

@@ -64,15 +64,26 @@ async function copy(text) {
   }
 }
 
+function dismiss() {
+  document.documentElement.dataset.banner = "hidden";
+  try {
+    sessionStorage.setItem("hbd.banner", "hidden");
+  } catch {
+    // Storage may be forbidden; the banner then comes back with the next page.
+  }
+}
+
 function start() {
   const help = document.getElementById("help");
   applyChoices();
   localise();
   document.getElementById("open-palette").addEventListener("click", () => openPalette());
-  document.getElementById("open-help").addEventListener("click", () => help.showModal());
   document.addEventListener("click", (event) => {
     const button = event.target.closest("[data-copy]");
     if (button) copy(button.dataset.copy);
+    const opener = event.target.closest("[data-opens]");
+    if (opener) document.getElementById(opener.dataset.opens).showModal();
+    if (event.target.closest("#dismiss")) dismiss();
     if (event.target.matches("dialog")) event.target.close();
   });
   document.addEventListener("keydown", (event) => {

@@ -129,8 +129,10 @@ function arrange(force = false) {
 }
 
 function fill(row, item) {
-  if (item.group) row.firstElementChild.textContent = `${item.group} · ${item.count}`;
-  else if (store.hosts.has(item.name)) fillRow(row, store.hosts.get(item.name));
+  if (item.group) {
+    row.firstElementChild.textContent = `${item.group} · ${item.count}`;
+    row.firstElementChild.colSpan = table.columns;
+  } else if (store.hosts.has(item.name)) fillRow(row, store.hosts.get(item.name));
 }
 
 function groupRow() {
@@ -140,7 +142,6 @@ function groupRow() {
   row.role = "row";
   cell.role = "rowheader";
   cell.scope = "rowgroup";
-  cell.colSpan = 11;
   row.append(cell);
   return row;
 }

@@ -14,7 +14,9 @@ const pages = [...document.querySelectorAll(".rail a.item")].map((link) => ({
   label: link.textContent.trim(),
   run: () => location.assign(link.href),
 }));
+const join = document.getElementById("join");
 const actions = [
+  ...(join ? [{ label: "Add a machine", run: () => join.showModal() }] : []),
   { label: "Light theme", run: () => setTheme("light") },
   { label: "Dark theme", run: () => setTheme("dark") },
   { label: "Theme as the system", run: () => setTheme("system") },

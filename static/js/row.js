@@ -1,6 +1,6 @@
 // One host as a row: finds the places in a row made from the server's template, and fills them.
 
-import { MARKS, NOTHING, SEVERITY, WORDS, bytes, latency, percent, setAgo, stripPaths, stripWords } from "./format.js";
+import { MARKS, NOTHING, SEVERITY, WORDS, bytes, latency, percent, setAgo, stripPaths, stripWords, word } from "./format.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const HIGH_PERCENT = 90;
@@ -34,8 +34,8 @@ export function makeRow() {
     memory: meter("memory"),
     disk: meter("disk"),
     load: meter("load"),
-    received: find(".received"),
-    sent: find(".sent"),
+    received: find(".received .amount"),
+    sent: find(".sent .amount"),
     strip: find(".strip"),
     seen: find(".c-seen"),
   });
@@ -53,7 +53,7 @@ export function fillRow(row, host) {
   at.state.dataset.state = host.state;
   at.state.title = host.reason;
   setText(at.mark, MARKS[host.state]);
-  setText(at.word, WORDS[host.state]);
+  setText(at.word, word(host));
   if (!before) {
     setText(at.link, host.name);
     at.link.title = host.name;

@@ -14,6 +14,7 @@ export class VirtualTable {
     this.fill = fill;
     this.items = [];
     this.rows = new Map();
+    this.columns = 1;
     this.above = spacer();
     this.below = spacer();
     this.body.replaceChildren(this.above, this.below);
@@ -31,6 +32,9 @@ export class VirtualTable {
     const style = getComputedStyle(this.body);
     const perLine = style.display === "grid" ? style.gridTemplateColumns.split(" ").length : 1;
     const height = parseFloat(getComputedStyle(this.table).getPropertyValue("--row"));
+    // A cell that spans columns which are not shown would make room for them.
+    this.columns = [...this.table.tHead.rows[0].cells].filter((cell) => getComputedStyle(cell).display !== "none").length;
+    for (const row of [this.above, this.below]) row.cells[0].colSpan = this.columns;
     const groupHeight = style.display === "grid" ? 32 : height;
     this.lines = [];
     let top = 0;
@@ -122,7 +126,7 @@ function spacer() {
   const row = document.createElement("tr");
   row.className = "spacer";
   row.ariaHidden = "true";
-  row.insertCell().colSpan = 11;
+  row.insertCell();
   return row;
 }
 

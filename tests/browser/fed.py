@@ -11,7 +11,7 @@ from aiohttp import web
 from hbd.config import Config
 from hbd.feed import Feed
 from hbd.hosts import Host, Hosts
-from hbd.model import Family, Heartbeat, Message, Moment, Sample
+from hbd.model import Beat, Family, Heartbeat, Message, Moment, Sample
 from hbd.presence import Presence
 from hbd.rings import Rings
 from hbd.stats import Stats
@@ -34,6 +34,9 @@ class FedDaemon:
         self.rings = Rings()
         self.presence = Presence(GRACE, self.now)
         self.messages: list[Message] = []
+        self.config = Config()
+        self.urls: list[str] | None = None  # what it says it listens at, when that is not the truth
+        self.counters = {"reports_total": 12.0}
         self.feed: Feed
         self.origin = ""
         self._beats = 0
@@ -46,7 +49,7 @@ class FedDaemon:
         views = HostViews(self.hosts, self.presence, self.rings)
         self.feed = Feed(self.hosts, WebSocketFrames(views), stats)
         parts = Parts(
-            config=Config(),
+            config=self.config,
             hosts=self.hosts,
             rings=self.rings,
             presence=self.presence,
@@ -81,7 +84,7 @@ class FedDaemon:
             started=self.now.wall - 3600,
             uptime_seconds=3600.0,
             config_file=None,
-            urls=[self.origin],
+            urls=[self.origin] if self.urls is None else self.urls,
             users=0,
             warnings=["a warning"],
             reload=schemas.Reload(
@@ -95,7 +98,7 @@ class FedDaemon:
             subscribers=0,
             loop_lag_p99_ms=0.1,
             commit_p99_ms=1.0,
-            counters={"reports_total": 12.0},
+            counters=self.counters,
         )
 
     def add(self, name: str, *tags: str, heard: bool = True) -> Host:
@@ -115,6 +118,9 @@ class FedDaemon:
         self._tell(self.presence.beat(heartbeat, self.now))
         self.feed.host(host.id)
 
+    def farewell(self, host: Host, kind: Beat) -> None:
+        self._tell(self.presence.farewell(host.id, kind, self.now))
+
     def sample(self, host: Host, plugin: str, data: dict[str, Any], age: float = 0.0) -> None:
         sample = Sample(plugin, self.now.wall - age, data)
         self.rings.add(host.id, sample)
@@ -132,7 +138,7 @@ class FedDaemon:
             assert host is not None
             self.feed.host(host.id)
             if transition.family is None:
-                message = Message(transition.at, host.name, f"{transition.before} to {transition.after}")
+                message = Message(transition.at, host.name, f"{transition.after}: {transition.reason}")
                 self.messages.insert(0, message)
                 self.feed.message(message)
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from conftest import OpenPage
 from fed import FedDaemon, machine
-from playwright.async_api import Page, expect
+from playwright.async_api import Locator, Page, expect
+
+from hbd.config import Config
+from hbd.config.structs import Agents
+from hbd.model import Beat
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 NO_DAEMON = "WebSocket connection to"  # what the browser says while nobody listens
 
 
-def names(page: Page) -> object:
+def names(page: Page) -> Locator:
     return page.locator("tr.host .c-host a")
 
 
@@ -25,10 +30,77 @@ async def live(page: Page) -> Page:
 
 async def test_first_host_takes_the_place_of_the_advice(fed: FedDaemon, open_page: OpenPage) -> None:
     page = await live(await open_page(fed.origin + "/live"))
-    await expect(page.locator("#empty code")).to_have_text(f"hbc run --server {fed.origin}")
+    await expect(page.locator("#empty code").last).to_have_text(f"hbc run --server {fed.origin}")
     fed.add("alpha")
     await expect(page.locator("tr.host[data-state=UP] .c-host a")).to_have_text("alpha")
     await expect(page.locator("#empty")).to_be_hidden()
+
+
+async def test_advice_names_the_setting_that_lets_other_machines_in(fed: FedDaemon, open_page: OpenPage) -> None:
+    page = await live(await open_page(fed.origin + "/live"))
+    await expect(page.locator("#empty")).to_contain_text("hbd listens on this machine only")
+    await expect(page.locator("#empty code").nth(1)).to_have_text('hbd_host: ""')
+
+
+async def test_advice_on_a_network_is_the_line_alone(fed: FedDaemon, open_page: OpenPage) -> None:
+    fed.urls = ["http://0.0.0.0:50004/"]
+    page = await live(await open_page(fed.origin + "/live"))
+    await expect(page.locator("#empty code")).to_have_text([f"hbc run --server {fed.origin}"])
+
+
+@pytest.mark.parametrize("enrollment", ["key", "closed"])
+async def test_advice_shows_how_to_get_a_key_where_one_is_needed(
+    fed: FedDaemon, open_page: OpenPage, enrollment: Any
+) -> None:
+    fed.urls = ["http://0.0.0.0:50004/"]
+    await fed.stop()
+    fed.config = Config(agents=Agents(enrollment=enrollment))
+    await fed.start()
+    page = await live(await open_page(fed.origin + "/live"))
+    lines = ["hbd agent add NAME", f"hbc run --server {fed.origin} --key-file FILE"]
+    await expect(page.locator("#empty code")).to_have_text(lines)
+
+
+async def test_machine_can_be_added_when_there_are_some(fed: FedDaemon, open_page: OpenPage) -> None:
+    fed.add("alpha")
+    page = await live(await open_page(fed.origin + "/live"))
+    await page.get_by_role("button", name="Add a machine").click()
+    await expect(page.locator("#join code").last).to_have_text(f"hbc run --server {fed.origin}")
+    await page.locator("#join").get_by_role("button", name="Close").click()
+    await page.keyboard.press("Control+k")
+    await page.keyboard.type("add a")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#join")).to_be_visible()
+
+
+@pytest.mark.parametrize("kind", [Beat.STOPPED, Beat.SHUTDOWN])
+async def test_host_that_said_farewell_is_stopped(fed: FedDaemon, open_page: OpenPage, kind: Beat) -> None:
+    host = fed.add("alpha")
+    page = await live(await open_page(fed.origin + "/live"))
+    fed.farewell(host, kind)
+    fed.wait(40)
+    await expect(page.locator("tr.host .c-state")).to_have_text(re.compile("^■ +stopped$"))
+
+
+@pytest.mark.parametrize("width", [760, 900, 999, 1000, 1100, 1240, 1280, 1399, 1440])
+async def test_names_have_room_and_no_column_is_empty(fed: FedDaemon, open_page: OpenPage, width: int) -> None:
+    machine(fed, "web-1.example.org", 12.0, "prod")
+    page = await live(await open_page(fed.origin + "/live?group=tag", width=width))
+    await expect(page.locator("tr.group")).to_have_text(["prod · 1"])
+    edges = await page.evaluate(
+        """() => [document.getElementById("hosts"), document.querySelector("tr.host .c-seen")]
+            .map(part => part.getBoundingClientRect().right)"""
+    )
+    assert edges[0] - edges[1] <= 1
+    box = await page.locator("tr.host .c-host").bounding_box()
+    assert box is not None and box["width"] >= 140
+
+
+async def test_traffic_says_which_way_it_goes(fed: FedDaemon, open_page: OpenPage) -> None:
+    machine(fed, "alpha", 12.0)
+    page = await live(await open_page(fed.origin + "/live"))
+    await expect(page.locator("tr.host .c-network")).to_have_text("↓received 1.2 MB↑sent 999 B")
+    await expect(page.get_by_role("columnheader", name="Network, received and sent a second")).to_be_visible()
 
 
 async def test_value_changes_without_reload(fed: FedDaemon, open_page: OpenPage) -> None:
@@ -50,7 +122,7 @@ async def test_silence_shows_in_row_counts_title_icon_and_messages(fed: FedDaemo
     await expect(page.locator(".chip[data-state=DOWN] b")).to_have_text("1")
     await expect(page).to_have_title("(1) Live · hbd")
     await expect(page.locator("#icon")).to_have_attribute("href", re.compile(r"icon-critical-1\.svg$"))
-    await expect(page.locator("#messages li").first).to_contain_text("OVERDUE to DOWN")
+    await expect(page.locator("#messages li").first).to_contain_text("DOWN: no heartbeat for 30 s")
 
 
 async def test_lost_family_shows_beside_the_one_that_lives(fed: FedDaemon, open_page: OpenPage) -> None:

@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 import pytest
 from conftest import OpenPage
 from fed import FedDaemon, machine
 from playwright.async_api import expect
 
+from hbd.model import Beat
+
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
+DISK = {
+    "percent": 61.3,
+    "total_gb": 1832.21,
+    "used_gb": 1045.13,
+    "free_gb": 693.94,
+    "inodes_percent": 12.5,
+    "inodes_total": 122101760,
+    "inodes_free": 120000000,
+    "read_only": False,
+    "hanging": False,
+    "device": "/dev/nvme0n1p2",
+    "fstype": "ext4",
+    "reads_per_second": 12.5,
+    "read_bytes_per_second": 123456.7,
+    "writes_per_second": 99.9,
+    "write_bytes_per_second": 12345678.9,
+    "busy_percent": 12.3,
+}
 HOSTILE = '"><img src=x onerror="document.title=1"></script><script>document.title=1</script>{{7*7}}\u2028javascript:'
 
 
@@ -64,7 +86,7 @@ async def test_pickers_put_the_choice_into_the_url(fed: FedDaemon, open_page: Op
     await page.keyboard.press("Escape")
     await page.locator("h2").first.click()
     await page.keyboard.press("j")
-    await expect(page).to_have_url(f"{fed.origin}/plugins?host=beta&plugin=network_monitor")
+    await expect(page).to_have_url(f"{fed.origin}/plugins?host=beta&plugin=disk_monitor")
 
 
 async def test_first_sample_takes_the_place_of_the_advice(fed: FedDaemon, open_page: OpenPage) -> None:
@@ -82,7 +104,7 @@ async def test_hostile_keys_and_values_are_shown_as_text(fed: FedDaemon, open_pa
     data = {HOSTILE: 42.5, "text": HOSTILE, "nested": {HOSTILE: {HOSTILE: HOSTILE}}, "list": [{HOSTILE: HOSTILE}]}
     fed.sample(host, HOSTILE, data)
     fed.sample(host, "disk_monitor", {HOSTILE: {"percent": 50.0}})
-    page = await open_page(fed.origin + "/plugins?host=alpha")
+    page = await open_page(f"{fed.origin}/plugins?host=alpha&plugin={quote(HOSTILE)}")
     await expect(page.locator(".card h3")).to_have_text(HOSTILE.strip())
     await page.goto(fed.origin + "/live?q=" + "%3Cimg%20src%3Dx%3E")
     await expect(page.locator("#filter")).to_have_value("<img src=x>")
@@ -96,3 +118,44 @@ async def test_hostile_keys_and_values_are_shown_as_text(fed: FedDaemon, open_pa
 async def test_unknown_host_is_named_and_is_404(fed: FedDaemon, open_page: OpenPage) -> None:
     page = await open_page(fed.origin + "/plugins?host=%3Cb%3Enope", expected="404")
     await expect(page.locator(".empty")).to_contain_text("“<b>nope”")
+
+
+async def test_own_plugins_stand_between_the_usual_and_the_agents(fed: FedDaemon, open_page: OpenPage) -> None:
+    host = fed.add("alpha")
+    for plugin in ("agent_monitor", "backup", "memory_monitor", "cpu_monitor"):
+        fed.sample(host, plugin, {"value": 1})
+    page = await open_page(fed.origin + "/plugins?host=alpha")
+    await expect(page.locator(".tabs a")).to_have_text(["cpu_monitor", "memory_monitor", "backup", "agent_monitor"])
+    await expect(page.locator(".tabs a[aria-current]")).to_have_text("cpu_monitor")
+
+
+async def test_plugin_that_does_not_work_is_told_with_its_reason(fed: FedDaemon, open_page: OpenPage) -> None:
+    host = fed.add("alpha")
+    fed.sample(host, "agent_monitor", {"backup": {"ok": False, "seconds": 0.1, "reason": "exit code 3"}})
+    page = await open_page(fed.origin + "/plugins?host=alpha")
+    await expect(page.locator(".tabs .off")).to_have_text("backup")
+    await expect(page.locator(".failures")).to_contain_text("backup does not work: exit code 3")
+
+
+async def test_head_of_a_host_names_kernel_uptime_and_reason(fed: FedDaemon, open_page: OpenPage) -> None:
+    host = fed.add("alpha")
+    fed.sample(host, "os_info", {"kernel": "6.1.0-18-amd64", "boot_time": fed.now.wall - 93784})
+    page = await open_page(fed.origin + "/plugins?host=alpha")
+    for text in ("kernel 6.1.0-18-amd64", "running for 1 d 2 h", "IPv4 192.0.2.7"):
+        await expect(page.locator(".hostline")).to_contain_text(text)
+    fed.farewell(host, Beat.STOPPED)
+    fed.wait(40)
+    await expect(page.locator(".hostline .state .word")).to_have_text("stopped")
+    await expect(page.locator(".hostline")).to_contain_text("agent stopped on purpose")
+
+
+async def test_table_of_disks_fits_on_a_laptop(fed: FedDaemon, open_page: OpenPage) -> None:
+    host = fed.add("alpha")
+    for _ in range(2):
+        fed.wait(10)
+        fed.sample(host, "disk_monitor", {"/": DISK, "/var/lib/containers/storage": DISK | {"read_only": True}})
+    page = await open_page(fed.origin + "/plugins?host=alpha&plugin=disk_monitor")
+    region = page.locator(".scroll").first
+    await expect(region.locator("th").nth(1)).to_have_text("Used")
+    await expect(region.locator("tbody th").last).to_contain_text("/dev/nvme0n1p2 · ext4 · read-only")
+    assert await region.evaluate("part => part.scrollWidth <= part.clientWidth")

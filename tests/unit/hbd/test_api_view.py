@@ -16,13 +16,14 @@ def document(**operation: Any) -> dict[str, Any]:
 
 def test_operation_has_a_line_for_curl() -> None:
     ((_, (operation,)),) = groups(document(tags=["hosts"], responses={}), "http://h:1")
-    assert operation.curl == "curl -s 'http://h:1/api/0/hosts/{host}'"
+    assert operation.line == "curl -s 'http://h:1/api/0/hosts/{host}'"
     assert operation.tryable
 
 
 def test_connection_that_stays_open_cannot_be_tried() -> None:
     ((_, (operation,)),) = groups(document(responses={"101": {"description": "WebSocket"}}), "http://h:1")
     assert not operation.tryable
+    assert operation.line == "python3 -m websockets 'ws://h:1/api/0/hosts/{host}'"
 
 
 def test_answer_is_sketched_through_its_reference() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 from hbd.model import Sample
-from hbd.web.plugin_view import MAX_CARDS, MAX_LINES, MAX_TEXT, PluginView, plugin_view
+from hbd.web.plugin_view import MAX_CARDS, MAX_LINES, MAX_TEXT, Failure, PluginView, failures, ordered, plugin_view
 
 
 def view(*data: dict[str, Any]) -> PluginView:
@@ -24,8 +24,9 @@ def test_first_sample_has_no_range() -> None:
 
 def test_flat_nested_values_are_lines_of_one_table() -> None:
     (table,) = view({"/": {"percent": 50.0, "device": "sda"}, "/boot": {"percent": 10.0}}).tables
-    assert [column.label for column in table.columns] == ["Name", "Percent", "Device"]
-    assert [[cell.text for cell in line] for line in table.lines] == [["/", "50.0 %", "sda"], ["/boot", "10.0 %", "–"]]
+    assert [column.label for column in table.columns] == ["Name", "Percent"]
+    assert [[cell.text for cell in line] for line in table.lines] == [["/", "50.0 %"], ["/boot", "10.0 %"]]
+    assert [line[0].below for line in table.lines] == ["sda", ""]
     assert table.lines[0][1].fill == 50.0
 
 
@@ -88,3 +89,38 @@ def test_huge_samples_are_cut() -> None:
 
 def test_nothing_is_shown_of_nothing() -> None:
     assert view() == PluginView([], [], [], view().samples)
+
+
+def test_derived_columns_are_left_out_and_flags_are_told_where_they_are_set() -> None:
+    disk = {"percent": 50.0, "total_gb": 2.0, "used_gb": 1.0, "free_gb": 1.0, "read_only": False, "fstype": "ext4"}
+    inodes = {"inodes_percent": 1.0, "inodes_total": 100, "inodes_free": 99}
+    (table,) = plugin_view([Sample("disk_monitor", 1.0, {"/": disk | inodes, "/mnt": {"hanging": True}})]).tables
+    assert [column.label for column in table.columns] == ["Name", "Used", "Total", "Free", "Inodes"]
+    assert [line[0].below for line in table.lines] == ["ext4", "does not answer"]
+
+
+def test_column_from_which_nothing_follows_stays() -> None:
+    (table,) = view({"/": {"used_gb": 1.0, "inodes_total": 100}}).tables
+    assert [column.label for column in table.columns] == ["Name", "Used", "Inodes total"]
+
+
+def test_time_that_plugins_took_is_in_one_unit() -> None:
+    runs = {"a": {"ok": True, "seconds": 0.000045}, "b": {"ok": True, "seconds": 0.3}}
+    (table,) = plugin_view([Sample("agent_monitor", 1.0, runs)]).tables
+    assert [column.label for column in table.columns] == ["Name", "OK", "Took"]
+    assert [line[2].text for line in table.lines] == ["0.0 ms", "300.0 ms"]
+
+
+def test_tabs_go_from_the_usual_to_the_agent_itself() -> None:
+    names = ["agent_monitor", "backup", "cpu_monitor", "os_info", "zfs", "temperature", "disk_monitor"]
+    assert ordered(names) == ["cpu_monitor", "disk_monitor", "temperature", "os_info", "backup", "zfs", "agent_monitor"]
+
+
+def test_only_plugins_that_fail_and_show_nothing_are_failures() -> None:
+    agent = {
+        "threads": 3,
+        "backup": {"ok": False, "reason": "exit code 3"},
+        "shown": {"ok": False, "reason": "late"},
+        "temperature": {"ok": True, "reason": "no sensors"},
+    }
+    assert failures(agent, ["shown"]) == [Failure("backup", "exit code 3")]

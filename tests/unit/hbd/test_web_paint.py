@@ -21,6 +21,7 @@ from hbd.web import paint, schemas
         ("errors_per_second", 0.5, "0.5 /s"),
         ("package_celsius", 48.5, "48.5 °C"),
         ("freq_mhz", 2400.4, "2\u202f400 MHz"),
+        ("speed_mbit", 1000, "1\u202f000 Mbit/s"),
         ("rtt_ms", 0.4, "0.4 ms"),
         ("cpu_count", 4, "4"),
         ("load_1min", 0.12345, "0.1235"),
@@ -42,7 +43,10 @@ def test_reading_takes_its_unit_from_the_name(metric: str, value: object, expect
         ("percent", "Percent"),
         ("load_15min", "Load 15 min"),
         ("rx_bytes_per_second", "Rx"),
-        ("io_wait_percent", "IO wait"),
+        ("io_wait_percent", "I/O wait"),
+        ("iowait_percent", "I/O wait"),
+        ("fstype", "Type"),
+        ("rtt_ipv4_ms", "RTT IPv4"),
         ("total_mb", "Total"),
         ("boot_time", "Boot time"),
         ("<b>", "<b>"),
@@ -114,3 +118,25 @@ def test_the_digits_of_a_process_id_stay_together() -> None:
 
 def test_a_process_id_keeps_its_name() -> None:
     assert paint.label("pid") == "PID"
+
+
+def test_labels_that_would_read_the_same_say_their_unit() -> None:
+    assert paint.labels(["cpu_percent", "memory_percent", "memory_mb"]) == ["CPU", "Memory %", "Memory MB"]
+
+
+def test_spans_of_one_column_have_one_unit() -> None:
+    form = paint.same_unit("seconds", [0.00005, 0.0123])
+    assert [form(0.00005), form(0.0123)] == ["0.05 ms", "12.30 ms"]
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "expected"),
+    [
+        (State.DOWN, "agent stopped on purpose", "stopped"),
+        (State.OVERDUE, "host was shut down", "stopped"),
+        (State.DOWN, "no heartbeat for 30 s", "down"),
+        (State.UP, "agent stopped on purpose", "up"),
+    ],
+)
+def test_silence_on_purpose_is_a_word_of_its_own(state: State, reason: str, expected: str) -> None:
+    assert paint.word(schemas.Host(name="a", id=1, agent_id="x", state=state, interval=10.0, reason=reason)) == expected

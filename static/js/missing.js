@@ -1,0 +1,11 @@
+// The page that there is at no address. The feed tells what the server did not look up: how many hosts are not up.
+
+import { Feed } from "./feed.js";
+import { showFeed, showProblems } from "./frame.js";
+import { Store } from "./store.js";
+
+const store = new Store([], []);
+store.addEventListener("change", () => showProblems(store.problems()));
+const feed = new Feed({ types: ["host"] }, (list) => store.take(list));
+feed.addEventListener("snapshot", () => store.beginSnapshot());
+showFeed(feed);
