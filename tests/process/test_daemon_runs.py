@@ -9,7 +9,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from programs import SLOW, Daemon, eventually, ipv6_works
+from programs import SLOW, Agent, Daemon, eventually, ipv6_works
 from virtual_agents import Fleet
 
 PLUGINS = {"cpu_monitor", "memory_monitor", "disk_monitor", "network_monitor", "process_monitor", "os_info"}
@@ -57,7 +57,7 @@ async def test_hundred_reloads_under_load_disturb_no_agent(daemon: Daemon) -> No
     async with Fleet(daemon.url, 20, interval=0.2) as fleet:
         await asyncio.wait_for(fleet.connected(), 20 * SLOW)
         for number in range(100):
-            daemon.configure(samples_per_plugin=100 + number % 2, hosts={"virtual-00001": {"interval": 5 + number % 3}})
+            daemon.configure(samples_per_plugin=100 + number % 2, hosts={"virtual-00001": {"tags": [f"t{number % 3}"]}})
             daemon.signal(signal.SIGHUP)
             await eventually(reloaded, 10, f"reload {number} is done")
             last = (await daemon.fetch("/api/0/status"))["reload"]["at"]
@@ -138,3 +138,21 @@ async def test_stop_signal_ends_the_daemon_with_0(daemon: Daemon, number: signal
 async def _hosts_up(daemon: Daemon, count: int) -> bool:
     hosts = await daemon.fetch("/api/0/hosts") or []
     return len([host for host in hosts if host["state"] == "UP"]) == count
+
+
+async def test_an_agent_obeys_an_interval_that_the_config_gives_and_takes_back(tmp_path: Path) -> None:
+    async with Daemon(tmp_path / "hbd") as daemon, Agent(tmp_path / "hbc", daemon.url, "web-1", interval=30) as agent:
+
+        async def keeps(interval: float) -> bool:
+            host = await daemon.host("web-1")
+            connections = host["connections"] if host else []
+            return bool(connections) and {connection["interval"] for connection in connections} == {interval}
+
+        await eventually(lambda: keeps(30), 20, "the agent reports at its own interval")
+        for given, expected in (({"interval": 1}, 1), ({}, 30)):
+            daemon.configure(hosts={"web-1": given})
+            daemon.signal(signal.SIGHUP)
+            await eventually(lambda expected=expected: keeps(expected), 20, f"it reports every {expected} s")
+        states = [message["msg"] for message in await daemon.fetch("/api/0/messages") if message["host"] == "web-1"]
+        assert not [state for state in states if state.startswith(("OVERDUE", "DOWN"))]
+        assert await agent.alive()
