@@ -170,7 +170,7 @@ async def static_file(call: Call) -> web.StreamResponse:
     headers = {"ETag": asset.etag, "Cache-Control": FOREVER, "Vary": "Accept-Encoding", "Content-Type": asset.type}
     if asset.etag in call.request.headers.get("If-None-Match", ""):
         return web.Response(status=304, headers=headers)
-    if asset.packed is not None and "gzip" in call.request.headers.get("Accept-Encoding", ""):
+    if asset.packed is not None and call.takes_gzip:
         return web.Response(body=asset.packed, headers=headers | {"Content-Encoding": "gzip"})
     return web.Response(body=asset.content, headers=headers)
 
@@ -213,7 +213,7 @@ async def _page(call: Call, page: str, *, status_code: int = 200, **values: Any)
         "banner": _banner(exposed) if call.identity.open else None,
         "joining": _joining(call, exposed, daemon.config_file),
     }
-    packed = "gzip" in call.request.headers.get("Accept-Encoding", "")
+    packed = call.takes_gzip
     content = await asyncio.to_thread(_render, page, values, packed)
     headers = {"Content-Type": "text/html; charset=utf-8", "Vary": "Accept-Encoding"}
     if packed:

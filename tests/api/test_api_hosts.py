@@ -134,6 +134,7 @@ async def test_the_list_is_packed_for_whoever_takes_gzip(api: Api, world: World)
     assert await plain.read() == await packed.read()
 
 
-async def test_the_list_is_not_packed_for_whoever_refuses_gzip(api: Api) -> None:
-    answer = await api.get("/api/0/hosts", headers={"Accept-Encoding": "gzip;q=0, identity"})
+@pytest.mark.parametrize("path", ["/api/0/hosts", "/live", "/status"])
+async def test_nothing_is_packed_for_whoever_refuses_gzip(api: Api, path: str) -> None:
+    answer = await api.get(path, headers={"Accept-Encoding": "gzip;q=0, identity"})
     assert "Content-Encoding" not in answer.headers

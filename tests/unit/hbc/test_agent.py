@@ -137,6 +137,18 @@ def test_key_file_with_something_else_is_refused(tmp_path: Path) -> None:
         read_key(tmp_path / "key")
 
 
+def test_key_file_that_is_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "key", 0o600)
+    with pytest.raises(KeyProblem, match=r"key: not a regular file$"):
+        read_key(tmp_path / "key")
+
+
+def test_boot_id_that_is_a_pipe_is_an_error_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "boot_id")
+    with pytest.raises(OSError, match="not a regular file"):
+        Identity(tmp_path, None, tmp_path / "key").note_start()
+
+
 def test_state_directory_is_what_systemd_gives(tmp_path: Path) -> None:
     assert state_directory({"STATE_DIRECTORY": f"{tmp_path}/a:{tmp_path}/b"}) == tmp_path / "a"
 
@@ -199,6 +211,22 @@ async def test_agent_enrolls_reports_and_says_bye(tmp_path: Path, daemon: Daemon
     assert (report["seq"], report["run_id"]) == (1, hello["run_id"])
     assert bye == {"type": "bye", "reason": "stopped"}
     assert read_key(tmp_path / "key") == KEY
+
+
+async def test_key_that_the_agent_has_is_not_replaced(
+    tmp_path: Path, daemon: Daemon, caplog: pytest.LogCaptureFixture
+) -> None:
+    daemon.welcome["key"] = KEY[::-1]
+    identity = Identity(tmp_path, KEY, tmp_path / "key")
+    config = Config(servers=(f"http://127.0.0.1:{daemon.port}",), plugins=PLUGINS, heartbeat=HeartbeatConfig(port=0))
+    agent = Agent(config, identity, Spool(tmp_path / "spool", max_bytes=1 << 24, max_age=1e6))
+    task = asyncio.create_task(agent.link.run())
+    await until(lambda: agent.link.connected)
+    agent.link.stop("stopped")
+    await asyncio.wait_for(task, 5.0)
+    assert identity.key == KEY
+    assert not (tmp_path / "key").exists()
+    assert "gave a key to an agent that has one" in caplog.text
 
 
 async def test_interval_the_daemon_wants_is_obeyed(tmp_path: Path, daemon: Daemon) -> None:

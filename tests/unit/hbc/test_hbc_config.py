@@ -131,6 +131,10 @@ BAD = {
     "server: http://x:99999": "1: server: 'http://x:99999' is no address: Port out of range",
     "server: http://user:pw@x": "1: server: an address has no user",
     "server: []": "1: server: the list is empty",
+    "server: http://mon..example:50004": "1: server: 'mon..example' is no host name",
+    "server: [http://good.example, http://%s.example]" % ("a" * 70): "1: server: '"
+    + "a" * 70
+    + ".example' is no host name",
     "server: 22:30": "1: server: '22:30' is no address",
     "key: 1234": "1: key: an agent key is 64 characters of 0-9 and a-f",
     f"key: {KEY}\nkey_file: x": "2: key_file: give either key or key_file",

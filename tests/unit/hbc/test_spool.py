@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hbc.segment import HEAD_BYTES, MAGIC, Segment, pack, scan
+from hbc.segment import HEAD_BYTES, MAGIC, MOST_BYTES, Segment, pack, scan
 from hbc.spool import MEMORY_BYTES, Spool, SpoolLocked
 
 RUN = "00112233445566aa"
@@ -342,6 +342,19 @@ def test_damage_leaves_exactly_the_good_records(spool: Spool, case: str) -> None
     (spool.path / "000000000007.seg").write_bytes(data)
     spool = spool_at(spool.path)
     assert (seqs(spool), spool.records, spool.damaged) == (survivors, len(survivors), lost)
+
+
+def test_file_of_no_sane_size_is_cut_and_counts_as_damaged(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(spool, 3)
+    (file,) = spool.path.glob("*.seg")
+    os.truncate(file, 3 << 30)
+    asked: list[int] = []
+    real = os.pread
+    monkeypatch.setattr(os, "pread", lambda fd, size, at: asked.append(size) or real(fd, size, at))
+    again = reopened(spool)
+    assert max(asked) <= MOST_BYTES
+    assert (seqs(again), again.damaged) == ([1, 2, 3], 1)
+    assert file.stat().st_size == MOST_BYTES
 
 
 def test_new_reports_never_follow_a_torn_end(spool: Spool) -> None:
