@@ -24,10 +24,12 @@ from hbd.model import Data, Sample
 
 MAX_PLUGINS = 256  # of one host
 MAX_VALUES = 4096  # in one sample
+MAX_HOST_BYTES = 16 << 20  # some 200,000 ordinary samples; only large texts come near
 MAX_DEPTH = 32  # of lists and objects within each other in one sample
 
 _SEGMENT_SAMPLES = 20
 _SEGMENT_BYTES = 16 << 10  # large samples are sealed fewer at a time, so that no add takes long
+_HEAVY_SEGMENTS = 16  # after so many of one ring the host is weighed
 _ZLIB_LEVEL = 3
 _RAW_DEFLATE = -15  # no header, no checksum: it never leaves the process
 _RINGS_WEIGHED = 2048  # memory_bytes() looks at no more than about twice as many
@@ -38,7 +40,7 @@ _from_json = msgspec.json.Decoder().decode
 
 
 class Rings:
-    """refused: samples not kept since the start because they break a limit of this module or are not JSON."""
+    """refused: samples not kept, or not for as long as they should be, because they break a limit of this module."""
 
     def __init__(self, per_plugin: int = 100) -> None:
         self.refused = 0
@@ -68,7 +70,24 @@ class Rings:
             self.refused += 1
             return False
         self._total += ring.count - before
+        if ring.heavy >= _HEAVY_SEGMENTS:
+            ring.heavy = 0
+            self._keep_within(rings)
         return kept
+
+    def _keep_within(self, rings: dict[str, _Ring]) -> None:
+        """See that one host does not take more memory than it may: of the heaviest rings the older half goes."""
+        weights = {plugin: ring.memory_bytes() for plugin, ring in rings.items()}
+        while sum(weights.values()) > MAX_HOST_BYTES:
+            heaviest = max(weights, key=lambda plugin: weights[plugin])
+            ring = rings[heaviest]
+            if ring.count == 1:
+                return
+            gone = (ring.count + 1) // 2
+            ring.drop_oldest(gone)
+            self._total -= gone
+            self.refused += gone
+            weights[heaviest] = ring.memory_bytes()
 
     def _drop_stalest(self, rings: dict[str, _Ring]) -> None:
         """Make room: the plugin that has been silent for longest goes."""
@@ -135,7 +154,7 @@ class _Ring:
     one, if any.
     """
 
-    __slots__ = ("count", "last", "late", "latest", "segments", "skip")
+    __slots__ = ("count", "heavy", "last", "late", "latest", "segments", "skip")
 
     def __init__(self, first: Sample) -> None:
         """Raises what ``_Open.insert`` raises."""
@@ -149,6 +168,8 @@ class _Ring:
         self.last = segment
         self.skip = 0
         self.late: _Open | None = None
+        self.heavy = 0
+        """segments sealed for their bytes since somebody looked at what they weigh"""
 
     def add(self, sample: Sample, most: int) -> bool:
         """Keep no more than ``most``, this one included. Raises what ``_Open.insert`` raises."""
@@ -163,6 +184,7 @@ class _Ring:
             if segment is self.late and segment.is_full(2):
                 self._split_late()
         if self.last.is_full():
+            self.heavy += self.last.size >= _SEGMENT_BYTES
             self._seal_last()
         self.count += 1
         if self.count > most:

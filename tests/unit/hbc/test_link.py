@@ -434,7 +434,6 @@ async def test_frame_too_large_for_the_server_does_not_hold_up_the_others(tmp_pa
         (301, [("Location", "/elsewhere")]),
         (503, [("Retry-After", "5"), ("Retry-After", "6")]),
         (503, [("Retry-After", "tomorrow")]),
-        (999, []),
     ],
 )
 async def test_odd_http_answer_is_a_failed_server(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import random
 import tracemalloc
 from collections.abc import Iterable
 from typing import Any
@@ -211,6 +212,20 @@ def test_one_plugin_too_many_takes_the_place_of_the_one_that_was_silent_for_long
     assert {"p0", "new"} <= set(rings.plugins(HOST))
     assert "p1" not in rings.plugins(HOST)
     assert rings.refused == 1
+
+
+def test_one_host_takes_no_more_memory_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rings_module, "MAX_HOST_BYTES", 1 << 20)
+    rings, chance = Rings(), random.Random(1)
+    rings.add(HOST + 1, sample(1.0))
+    for time in range(1, 121):
+        for plugin in "abcd":
+            rings.add(HOST, sample(float(time), chance.randbytes(8_000).hex(), plugin))
+    assert sum(ring.memory_bytes() for ring in rings._hosts[HOST].values()) < (2 << 20)
+    assert rings.refused > 0
+    assert rings.total() == 1 + sum(rings.count(HOST, plugin) for plugin in "abcd")
+    assert all(rings.latest(HOST, plugin).time == 120.0 for plugin in "abcd")
+    assert rings.count(HOST + 1, "cpu") == 1
 
 
 @pytest.mark.parametrize("first", [True, False])
