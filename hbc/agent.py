@@ -193,7 +193,9 @@ class Agent:
 
     def _welcomed(self, server: str, welcome: Welcome) -> None:
         key = welcome.get("key")
-        if key is not None:
+        if key is not None and self._identity.key is not None:
+            log.warning("the server gave a key to an agent that has one; it is not taken")
+        elif key is not None:
             try:
                 self._identity.enrolled(key)
                 log.info("enrolled: the server gave this agent a key")

@@ -272,7 +272,7 @@ def _state(config: Config, key: str | None) -> tuple[Identity, Spool]:
     try:
         identity.note_start()
     except OSError as error:
-        log.warning("the state directory cannot be written: %s", error)
+        log.warning("whether the machine booted since the last start is not known: %s", error)
     path = config.spool.path or state / "spool"
     return identity, Spool(path, max_bytes=config.spool.max_bytes, max_age=config.spool.max_age)
 

@@ -265,6 +265,12 @@ def server_url(value: Any) -> str:
         raise ValueError(f"{text!r} is no address like https://monitor.example:{HTTP_PORT}")
     if parts.username or parts.query or parts.fragment:
         raise ValueError("an address has no user, query or fragment here")
+    try:
+        parts.hostname.encode("idna")
+    except UnicodeError:
+        raise ValueError(
+            f"{parts.hostname!r} is no host name: each part between its dots has 1-63 characters that a name may have"
+        ) from None
     return text
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import stat
@@ -13,6 +14,7 @@ from hbc.config import key_text
 from hbc.wire import key_hash
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_FILE_CHARACTERS = 1024  # of a file that holds one short word
 
 
 class KeyProblem(Exception):
@@ -42,9 +44,10 @@ class Identity:
         return f"no key in {self._key_file}" if self.key is None else f"the key is from {self._source}"
 
     def note_start(self) -> None:
-        """Compare with the boot of the last start and remember this one. Raises OSError when that cannot be written."""
+        """Compare with the boot of the last start and remember this one. Raises OSError."""
         try:
-            before = self._boot_file.read_text(errors="replace").strip()
+            with open(self._boot_file, errors="replace", opener=_regular) as file:
+                before = file.read(_FILE_CHARACTERS).strip()
         except FileNotFoundError:
             before = ""
         if before == self.boot_id:
@@ -85,12 +88,14 @@ def state_directory(environment: Mapping[str, str] = os.environ) -> Path:
 def read_key(path: Path) -> str | None:
     """The key in a file, None when there is no file. Raises KeyProblem."""
     try:
-        with path.open() as file:
+        with open(path, opener=_regular) as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            text = file.read(1024).strip()
+            text = file.read(_FILE_CHARACTERS).strip()
     except FileNotFoundError:
         return None
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise KeyProblem(f"{path}: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
         raise KeyProblem(f"{path}: {error}") from None
     if mode & 0o077:
         raise KeyProblem(f"{path}: others may read it (mode {mode:04o}); run: chmod 600 {path}")
@@ -98,6 +103,15 @@ def read_key(path: Path) -> str | None:
         return key_text(text)
     except ValueError as error:
         raise KeyProblem(f"{path}: {error}") from None
+
+
+def _regular(path: str, flags: int) -> int:
+    """An opener that refuses what could keep the start waiting for ever: a pipe, a terminal. Raises OSError."""
+    file = os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise OSError(errno.EINVAL, "not a regular file", path)
+    return file
 
 
 def write_private(path: Path, text: str) -> None:

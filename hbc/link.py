@@ -1,6 +1,6 @@
-"""The agent's WebSocket to the daemon: connect, greet, send what the outbox gives, obey what comes back.
+"""The agent's link to the daemon: send what the outbox gives, obey what comes back, and never give up.
 
-``Link.run`` never gives up. Servers are tried in the order of the config; when all failed it waits (full jitter, at
+Servers are tried in the order of the config (``hbc/greeting.py``); when all failed the link waits (full jitter, at
 most 30 s) and begins again with the first. While it talks to a later one it keeps knocking at the earlier ones, and
 changes over only after one of them has welcomed it.
 """
@@ -15,13 +15,12 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
-from urllib.parse import urlsplit, urlunsplit
 
-from hbc import __version__
 from hbc.failures import explain
+from hbc.greeting import RETRY_MAX, Refused, close, greet, parse, said, seconds
 from hbc.outbox import Outbox
 from hbc.segment import Entry
-from hbc.wire import LINK_PATH, MAX_FRAME_BYTES, Bye, Hello, Rejected, Welcome
+from hbc.wire import Bye, Hello, Rejected, Welcome
 
 if TYPE_CHECKING:  # 5 MiB that ``hbc once`` does not need
     from websockets.asyncio.client import ClientConnection
@@ -30,22 +29,12 @@ log = logging.getLogger(__name__)
 
 Reason = Literal["stopped", "shutdown"]
 
-OPEN_TIMEOUT = 10.0  # seconds, for the connection and for the welcome each
-PING_SECONDS = 15.0  # a peer that vanished is noticed after two of these
-CLOSE_TIMEOUT = 1.0
 STEADY_SECONDS = 10.0  # a link that lived this long starts the back-off anew
 KNOCK_SECONDS = 60.0  # how often an earlier server is tried while a later one serves
-RETRY_MAX = 3600.0  # no server can send an agent away for longer
+UNREADABLE_MOST = 5  # frames of one session that make no sense, before the link is closed
+UNREADABLE_RETRY = 30.0  # seconds; a server that sent them is left alone for so long
 CONFIG_CHANGED = (1001, "config changed")  # the daemon closes the link so that the agent greets it anew
-_SAID_CHARACTERS = 300  # of a text from the server in the log
-
-
-class Refused(Exception):
-    """The server does not want this agent now. retry: seconds it asks to wait."""
-
-    def __init__(self, text: str, retry: float) -> None:
-        super().__init__(text)
-        self.retry = retry
+_BUSY_REASONS = 8  # that are logged of one time of being busy
 
 
 class Session(NamedTuple):
@@ -73,13 +62,6 @@ class Backoff:
         """Seconds to wait before the next try."""
         bound, self._bound = self._bound, min(self._bound * 2, self.CAP)
         return self._draw(0.0, bound)
-
-
-def link_url(server: str) -> str:
-    """The WebSocket address behind a configured server: https becomes wss, http ws; a path before ours is kept."""
-    parts = urlsplit(server)
-    scheme = {"https": "wss", "http": "ws"}.get(parts.scheme, parts.scheme)
-    return urlunsplit((scheme, parts.netloc, parts.path.rstrip("/") + LINK_PATH, "", ""))
 
 
 def report_frame(entry: Entry, payload: bytes, now: float) -> bytes:
@@ -113,6 +95,7 @@ class Link:
         self._advise = advise
         self._not_before = [0.0] * len(servers)  # monotonic: a server that refused is left alone until then
         self._told: dict[int, str] = {}  # the last failure logged of each server
+        self._busy: set[str] = set()  # the reasons logged since a report was acknowledged
         self._wake = asyncio.Event()
         self._farewell: Reason | None = None
         self._stopping = asyncio.Event()
@@ -166,65 +149,23 @@ class Link:
             try:
                 session = await self._open(rank)
             except Refused as refusal:
-                wait = min(max(refusal.retry, 1.0), RETRY_MAX)
-                self._not_before[rank] = time.monotonic() + wait * random.uniform(1.0, 1.25)  # noqa: S311
-                self._tell(rank, f"refused: {refusal}")
+                self._leave_alone(rank, min(max(refusal.retry, 1.0), RETRY_MAX))
+                advice = self._advise(refusal.code)
+                self._tell(rank, f"refused: {refusal}{'; ' if advice else ''}{advice}")
             except (OSError, TimeoutError, EOFError) as error:
                 self._tell(rank, explain(error, self._servers[rank]))
+            except Exception as error:  # whatever a server answers, it must not keep us from the others
+                self._tell(rank, f"unexpected: {said(repr(error))}")
             else:
                 self._told.pop(rank, None)
                 return session
         return None
 
     async def _open(self, rank: int) -> Session:
-        """Raises Refused, or OSError and its like when there is no talking to the server."""
-        from websockets.asyncio.client import connect
-        from websockets.exceptions import InvalidStatus, WebSocketException
+        return Session(rank, *await greet(self._servers[rank], self._hello))
 
-        try:
-            socket = await connect(
-                link_url(self._servers[rank]),
-                compression=None,
-                open_timeout=OPEN_TIMEOUT,
-                ping_interval=PING_SECONDS,
-                ping_timeout=PING_SECONDS,
-                close_timeout=CLOSE_TIMEOUT,
-                max_size=MAX_FRAME_BYTES,
-                user_agent_header=f"hbc/{__version__}",
-            )
-        except InvalidStatus as error:
-            retry = error.response.headers.get("Retry-After", "")
-            text = f"the server answered {error.response.status_code}"
-            if retry.isdecimal():
-                raise Refused(text, float(retry[:6])) from None
-            raise ConnectionError(text) from None
-        except (WebSocketException, ImportError) as error:  # the latter: a SOCKS proxy that nothing here can speak to
-            raise ConnectionError(f"no WebSocket: {error}") from None
-        try:
-            await socket.send(json.dumps(self._hello()))
-            async with asyncio.timeout(OPEN_TIMEOUT):
-                welcome = await self._answer(socket)
-        except (WebSocketException, ValueError) as error:
-            await _close(socket)
-            raise ConnectionError(f"closed before the welcome: {_said(error)}") from None
-        except TimeoutError:
-            await _close(socket)
-            raise ConnectionError(f"no welcome within {OPEN_TIMEOUT:g} s") from None
-        except BaseException:
-            await _close(socket)
-            raise
-        return Session(rank, socket, welcome)
-
-    async def _answer(self, socket: ClientConnection) -> Welcome:
-        while True:
-            frame = _parse(await socket.recv())
-            if frame.get("type") == "welcome":
-                return cast(Welcome, frame)
-            if frame.get("type") == "refused":
-                code = _said(frame.get("code"))
-                advice = self._advise(code)
-                text = f"{_said(frame.get('reason'))} ({code}){'; ' if advice else ''}{advice}"
-                raise Refused(text, _seconds(frame.get("retry"), 30.0))
+    def _leave_alone(self, rank: int, wait: float) -> None:
+        self._not_before[rank] = time.monotonic() + wait * random.uniform(1.0, 1.25)  # noqa: S311
 
     def _tell(self, rank: int, text: str) -> None:
         """Log a failure once, not at every try."""
@@ -237,7 +178,7 @@ class Link:
     async def _serve(self, session: Session) -> Session | None:
         """Talk until the link is lost (None), or an earlier server took us back (the session with it)."""
         server = self._servers[session.rank]
-        log.info("connected to %s as %s", server, _said(session.welcome.get("host")))
+        log.info("connected to %s as %s", server, said(session.welcome.get("host")))
         self._on_welcome(server, session.welcome)
         self.welcomes += 1
         self.connected = True
@@ -245,7 +186,9 @@ class Link:
         better: Session | None = None
         socket = session.socket
         try:
-            async with _tasks(self._read(socket), self._write(socket), self._knock(session.rank)) as tasks:
+            async with _tasks(
+                self._read(session.rank, socket), self._write(socket), self._knock(session.rank)
+            ) as tasks:
                 read, write, knock = tasks
                 waiting = {read, write} if session.rank == 0 else set(tasks)
                 await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
@@ -255,7 +198,7 @@ class Link:
                         log.error("the link failed: %r", failure, exc_info=failure)
         finally:
             self.connected = False
-            await _close(socket)
+            await close(socket)
             self._outbox.link_lost(_close_code(socket))
         if better is not None:
             log.info("%s is back", self._servers[better.rank])
@@ -267,15 +210,27 @@ class Link:
             await self._pause(self._backoff.next())
         return better
 
-    async def _read(self, socket: ClientConnection) -> None:
+    async def _read(self, rank: int, socket: ClientConnection) -> None:
+        """Obey the server until the link ends, or too much came that makes no sense."""
         from websockets.exceptions import ConnectionClosed
 
+        unreadable = 0
+        kinds: set[str] = set()
         try:
             async for text in socket:
+                await asyncio.sleep(0)  # frames that lie ready must not keep the heartbeats and the end waiting
                 try:
-                    self._obey(_parse(text))
+                    self._obey(parse(text))
                 except (KeyError, TypeError, ValueError, AttributeError) as error:
-                    log.warning("the server sent a frame that makes no sense (%s: %s)", type(error).__name__, error)
+                    unreadable += 1
+                    kind = type(error).__name__
+                    if kind not in kinds:
+                        kinds.add(kind)
+                        log.warning("the server sent a frame that makes no sense (%s: %s)", kind, said(error))
+                    if unreadable == UNREADABLE_MOST:
+                        self._leave_alone(rank, UNREADABLE_RETRY)
+                        log.error("%s sends nonsense; left alone for %g s", self._servers[rank], UNREADABLE_RETRY)
+                        return
         except ConnectionClosed:
             pass
 
@@ -284,10 +239,13 @@ class Link:
         if kind == "ack":
             rejected = frame.get("rejected")
             samples = [sample for sample in rejected if isinstance(sample, dict)] if isinstance(rejected, list) else []
-            self._outbox.acknowledge(str(frame["run_id"]), _seqs(frame), cast(list[Rejected], samples))
+            if self._outbox.acknowledge(str(frame["run_id"]), _seqs(frame), cast(list[Rejected], samples)):
+                self._busy.clear()
         elif kind == "busy":
-            retry = _seconds(frame.get("retry"), 5.0)
-            log.warning("the server cannot store reports now (%s); waiting %.0f s", _said(frame.get("reason")), retry)
+            retry, reason = seconds(frame.get("retry"), 5.0), said(frame.get("reason"))
+            if reason not in self._busy and len(self._busy) < _BUSY_REASONS:
+                self._busy.add(reason)
+                log.warning("the server cannot store reports now (%s); waiting %.0f s", reason, retry)
             self._outbox.hold(str(frame["run_id"]), _seqs(frame), retry, time.monotonic())
         self._wake.set()
 
@@ -331,7 +289,7 @@ class Link:
             await socket.send(json.dumps(Bye(type="bye", reason=self._farewell or "stopped")))
         except ConnectionClosed:
             pass
-        await _close(socket)
+        await close(socket)
 
 
 @asynccontextmanager
@@ -346,39 +304,8 @@ async def _tasks(*coroutines: Any) -> AsyncIterator[list[asyncio.Task[Any]]]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _close(socket: ClientConnection) -> None:
-    try:
-        async with asyncio.timeout(CLOSE_TIMEOUT * 2):
-            await socket.close()
-    except TimeoutError:
-        socket.transport.abort()
-
-
-def _parse(text: str | bytes) -> dict[str, Any]:
-    """Raises ValueError for anything but a JSON object."""
-    try:
-        frame = json.loads(text)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-    if not isinstance(frame, dict):
-        raise ValueError("not an object")
-    return frame
-
-
 def _seqs(frame: dict[str, Any]) -> list[int]:
     return [seq for seq in frame["seqs"] if isinstance(seq, int) and not isinstance(seq, bool)]
-
-
-def _seconds(value: object, default: float) -> float:
-    """A wait the server asks for, kept in bounds."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
-        return default
-    return float(min(value, RETRY_MAX))
-
-
-def _said(value: object) -> str:
-    """A text of the server's for the log, however long or odd it is."""
-    return str(value)[:_SAID_CHARACTERS]
 
 
 def _close_frame(socket: ClientConnection) -> tuple[int, str] | None:
@@ -394,7 +321,9 @@ def _close_code(socket: ClientConnection) -> int | None:
 
 
 def _why(socket: ClientConnection) -> str:
-    close = socket.protocol.close_rcvd
+    protocol = socket.protocol
+    by_us = protocol.close_sent is not None and not protocol.close_rcvd_then_sent
+    close = protocol.close_sent if by_us else protocol.close_rcvd
     if close is None:
         return "the connection broke"
-    return f"closed by the server, {close.code} {close.reason}".rstrip()
+    return f"closed by {'this agent' if by_us else 'the server'}, {close.code} {close.reason}".rstrip()

@@ -62,11 +62,13 @@ class Outbox:
                 return payload
         return None
 
-    def acknowledge(self, run_id: str, seqs: Iterable[int], rejected: Iterable[Rejected] = ()) -> None:
-        """The daemon has these reports on its disk."""
+    def acknowledge(self, run_id: str, seqs: Iterable[int], rejected: Iterable[Rejected] = ()) -> int:
+        """The daemon has these reports on its disk. Gives how many of them were on the way."""
+        landed = 0
         for seq in seqs:
             entry = self._landed((run_id, seq))
             if entry is not None:
+                landed += 1
                 self._spool.done(entry)
                 self._careful = max(0, self._careful - 1)
         for sample in rejected:
@@ -75,6 +77,7 @@ class Outbox:
             if reason not in self._reasons and len(self._reasons) < _REPORTED_REASONS:
                 self._reasons.add(reason)
                 log.warning("the server rejected a sample of %s: %s (told once)", *reason)
+        return landed
 
     def hold(self, run_id: str, seqs: Iterable[int], retry: float, now: float) -> None:
         """The daemon could not store these reports: keep them and everything else for retry seconds."""

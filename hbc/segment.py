@@ -23,6 +23,7 @@ DONE = 0x5A  # every bit differs from LIVE: no flipped bit makes a report look a
 _FRONT = struct.Struct("!4sBI")
 _REST = struct.Struct("!I8sQd")
 HEAD_BYTES = _FRONT.size + _REST.size
+MOST_BYTES = 2 << 20  # of a segment: 1 MiB, and a report of 1 MiB that could not be taken back when the disk failed
 
 
 class Entry(NamedTuple):
@@ -138,9 +139,16 @@ class Segment:
         return entry
 
     def load(self, now: float, wall: float) -> Damage:
-        """Take over the file of an earlier run. Raises OSError when it cannot be read."""
-        self.bytes = os.fstat(self._file()).st_size
+        """Take over the file of an earlier run. Raises OSError when it cannot be read.
+
+        A file larger than any that was ever written is cut; what was cut off counts as one damaged record.
+        """
+        size = os.fstat(self._file()).st_size
+        self.bytes = min(size, MOST_BYTES)
         entries, damage = self.entries(self.base)
+        if size > MOST_BYTES:
+            self._truncate(MOST_BYTES)
+            damage = Damage(max(damage.records, 1), damage.bytes + size - MOST_BYTES)
         self.live = len(entries)
         if entries:
             self.born = self.newest = now - max(0.0, wall - entries[-1].time)

@@ -50,7 +50,7 @@ class ExecProgram(Plugin):
 
 def run(command: tuple[str, ...], environment: Mapping[str, str], limit: float) -> str:
     """What the program prints on stdout. It runs in a process group of its own, which is killed in the end whatever
-    happened, so that nothing of it stays.
+    happened; a child that leaves the group (``setsid``) is not ours to end.
 
     Raises RuntimeError in words: it could not be started, took longer than limit seconds, printed more than
     MOST_OUTPUT, or ended with another code than 0.

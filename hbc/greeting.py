@@ -1,0 +1,140 @@
+"""Opening the agent's WebSocket to one server, up to its welcome; and how to take what a server says."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit, urlunsplit
+
+from hbc import __version__
+from hbc.wire import LINK_PATH, MAX_FRAME_BYTES, Hello, Welcome
+
+if TYPE_CHECKING:  # 5 MiB that ``hbc once`` does not need
+    from websockets.asyncio.client import ClientConnection
+    from websockets.datastructures import Headers
+
+OPEN_TIMEOUT = 10.0  # seconds, for the connection and for the welcome each
+PING_SECONDS = 15.0  # a peer that vanished is noticed after two of these
+CLOSE_TIMEOUT = 1.0
+RETRY_MAX = 3600.0  # no server can send an agent away for longer
+_FRAMES_BEFORE_WELCOME = 5  # that say something else
+_SAID_CHARACTERS = 300  # of a text from the server in the log
+
+
+class Refused(Exception):
+    """The server does not want this agent now. retry: seconds it asks to wait. code: its word for why, or ""."""
+
+    def __init__(self, text: str, retry: float, code: str = "") -> None:
+        super().__init__(text)
+        self.retry = retry
+        self.code = code
+
+
+def link_url(server: str) -> str:
+    """The WebSocket address behind a configured server: https becomes wss, http ws; a path before ours is kept."""
+    parts = urlsplit(server)
+    scheme = {"https": "wss", "http": "ws"}.get(parts.scheme, parts.scheme)
+    return urlunsplit((scheme, parts.netloc, parts.path.rstrip("/") + LINK_PATH, "", ""))
+
+
+async def greet(server: str, hello: Callable[[], Hello]) -> tuple[ClientConnection, Welcome]:
+    """An open link and its welcome. Raises Refused, or OSError and its like when there is no talking to the server."""
+    from websockets.exceptions import WebSocketException
+
+    socket = await _connect(server)
+    try:
+        await socket.send(json.dumps(hello()))
+        async with asyncio.timeout(OPEN_TIMEOUT):
+            return socket, await _answer(socket)
+    except (WebSocketException, ValueError) as error:
+        await close(socket)
+        raise ConnectionError(f"closed before the welcome: {said(error)}") from None
+    except TimeoutError:
+        await close(socket)
+        raise ConnectionError(f"no welcome within {OPEN_TIMEOUT:g} s") from None
+    except BaseException:
+        await close(socket)
+        raise
+
+
+async def _connect(server: str) -> ClientConnection:
+    from websockets.asyncio.client import connect
+    from websockets.exceptions import InvalidStatus, WebSocketException
+
+    class Here(connect):
+        """The hello carries the key: it goes to the server that the config names and nowhere else."""
+
+        def process_redirect(self, exc: Exception) -> Exception:
+            return exc
+
+    try:
+        return await Here(
+            link_url(server),
+            compression=None,
+            open_timeout=OPEN_TIMEOUT,
+            ping_interval=PING_SECONDS,
+            ping_timeout=PING_SECONDS,
+            close_timeout=CLOSE_TIMEOUT,
+            max_size=MAX_FRAME_BYTES,
+            user_agent_header=f"hbc/{__version__}",
+        )
+    except InvalidStatus as error:
+        text = f"the server answered {error.response.status_code}"
+        retry = _retry_after(error.response.headers)
+        if retry is not None:
+            raise Refused(text, retry) from None
+        raise ConnectionError(text) from None
+    except (WebSocketException, ImportError) as error:  # the latter: a SOCKS proxy that nothing here can speak to
+        raise ConnectionError(f"no WebSocket: {error}") from None
+
+
+def _retry_after(headers: Headers) -> float | None:
+    """Seconds; None for a date, and for several headers of which nobody knows which one counts."""
+    values = headers.get_all("Retry-After")
+    return float(values[0][:6]) if len(values) == 1 and values[0].isdecimal() else None
+
+
+async def _answer(socket: ClientConnection) -> Welcome:
+    # Bounded by a count too: frames that lie ready are read without a pause in which the time limit could strike.
+    for _ in range(_FRAMES_BEFORE_WELCOME):
+        frame = parse(await socket.recv())
+        if frame.get("type") == "welcome":
+            return cast(Welcome, frame)
+        if frame.get("type") == "refused":
+            code = said(frame.get("code"))
+            raise Refused(f"{said(frame.get('reason'))} ({code})", seconds(frame.get("retry"), 30.0), code)
+    raise ValueError("everything but a welcome came")
+
+
+async def close(socket: ClientConnection) -> None:
+    """Close a link, within two seconds."""
+    try:
+        async with asyncio.timeout(CLOSE_TIMEOUT * 2):
+            await socket.close()
+    except TimeoutError:
+        socket.transport.abort()
+
+
+def parse(text: str | bytes) -> dict[str, Any]:
+    """Raises ValueError for anything but a JSON object."""
+    try:
+        frame = json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if not isinstance(frame, dict):
+        raise ValueError("not an object")
+    return frame
+
+
+def seconds(value: object, default: float) -> float:
+    """A wait the server asks for, kept in bounds."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
+        return default
+    return float(min(value, RETRY_MAX))
+
+
+def said(value: object) -> str:
+    """A text of the server's for the log, however long or odd it is."""
+    return str(value)[:_SAID_CHARACTERS]
