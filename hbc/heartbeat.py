@@ -81,6 +81,7 @@ class Path(asyncio.DatagramProtocol):
         self._transport: asyncio.DatagramTransport | None = None
         self._target: tuple[str, int] | None = None
         self._resolved = float("-inf")  # monotonic
+        self._measured = False
         self._broken = False
         self._interval = 0.0  # seconds, as of the last beat
         self._told: str | None = None  # the address last logged
@@ -163,6 +164,9 @@ class Path(asyncio.DatagramProtocol):
         if echo is not None:
             run_id, seq, _ = echo
             self.pulse.answered(run_id, seq, time.monotonic())
+            if not self._measured and self.pulse.rtt is not None:
+                self._measured = True
+                self._send()  # the daemon need not wait an interval to learn the latency
 
     def error_received(self, exc: Exception) -> None:
         self._broken = True

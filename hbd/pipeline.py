@@ -37,6 +37,9 @@ from hbd.store.hosts import BeatRow, ConnectionRow
 log = logging.getLogger(__name__)
 
 GATHER_SECONDS = 0.05  # turns begin at least this far apart, so that under load many reports share one commit
+BEATS_SECONDS = (
+    1.0  # a heartbeat is on disk after this at the latest; until then a recording of it would pass a kill -9
+)
 MAX_WAITING_REPORTS = 50_000  # beyond this the disk is too slow for what comes in: agents are asked to wait
 FAREWELLS = (Beat.STOPPED, Beat.SHUTDOWN)
 CONFLICT_NOTICE_SECONDS = 600.0
@@ -70,6 +73,7 @@ class Pipeline:
         """host id → the state that the journal told last; filled from the store at the start"""
         self.lost_families: set[tuple[int, Family]] = set()
         """those that the journal told to be DOWN, each on its own or with its host; filled likewise"""
+        self._beats_due = -math.inf
         self._blindness: Blindness | None = None
         self._turn = Turn()
         self._waiting: dict[tuple[int, str, int], asyncio.Future[Outcome]] = {}
@@ -136,7 +140,6 @@ class Pipeline:
             self._turn.beats[heartbeat.host_id, path] = BeatRow(
                 heartbeat.host_id, path, heartbeat.run_id, heartbeat.seq, heartbeat.agent_time
             )
-        self._wake.set()
 
     def hello(self, host: Host, run_id: str, event: str, interval: float, source: Source, now: Moment) -> None:
         """An agent opened its link. event: ``booted``, ``started`` or ``reconnected``; interval: of its reports, s."""
@@ -177,6 +180,9 @@ class Pipeline:
     def tick(self, now: Moment) -> None:
         """Let time pass: the silent become overdue, then down."""
         self._told_apart(self._presence.tick(now))
+        if self._turn.beats and now.mono >= self._beats_due:
+            self._beats_due = now.mono + BEATS_SECONDS
+            self._wake.set()
         blindness = self._presence.blindness
         if blindness is not None and blindness is not self._blindness:
             self._blindness = blindness

@@ -207,6 +207,17 @@ async def test_round_trips_are_measured_for_each_family(
     assert all(0 < rtt < 5 for rtt in heart.rtt().values())
 
 
+async def test_first_latency_is_told_at_once_and_only_once(
+    daemon: tuple[Daemon, int], hearts: Callable[..., Heart]
+) -> None:
+    heard, port = daemon
+    hearts(interval=1000.0).aim("127.0.0.1", port)
+    await until(lambda: [beat.rtt is not None for beat in heard.beats if beat.family == 4] == [False, True])
+    await until(lambda: [beat.rtt is not None for beat in heard.beats if beat.family == 6] == [False, True])
+    await asyncio.sleep(0.2)
+    assert len(heard.beats) == 4
+
+
 async def test_first_beat_goes_at_once(daemon: tuple[Daemon, int], hearts: Callable[..., Heart]) -> None:
     heard, port = daemon
     hearts(interval=3600.0).aim("localhost", port)
@@ -237,7 +248,7 @@ async def test_farewell_is_said_three_times_on_each_family(
     heard, port = daemon
     heart = hearts(interval=3600.0)
     heart.aim("localhost", port)
-    await until(lambda: len(heard.beats) == 2)
+    await until(lambda: len(heard.beats) >= 2)
     await heart.farewell("stopped")
     await until(lambda: [beat.kind for beat in heard.beats].count("stopped") == 6)
 
@@ -290,7 +301,7 @@ async def test_new_aim_moves_the_beats(daemon: tuple[Daemon, int], hearts: Calla
     heart.aim("localhost", free_port())
     await until(lambda: all(path.address is not None for path in heart.paths))
     heart.aim("localhost", port)
-    await until(lambda: len(heard.beats) == 2)
+    await until(lambda: {beat.family for beat in heard.beats} == {4, 6})
 
 
 async def test_forged_echo_changes_nothing(daemon: tuple[Daemon, int], hearts: Callable[..., Heart]) -> None:
@@ -303,6 +314,6 @@ async def test_forged_echo_changes_nothing(daemon: tuple[Daemon, int], hearts: C
     beat = next(beat for beat in heard.beats if beat.family == 4)
     path.datagram_received(pack_echo(key_hash("0" * 64), beat), ("127.0.0.1", port))
     path.datagram_received(b"x" * 60, ("127.0.0.1", port))
-    assert path.pulse.unanswered == 1
+    assert (path.pulse.unanswered, path.pulse.rtt) == (1, None)
     path.datagram_received(pack_echo(KEY, beat), ("127.0.0.1", port))
-    assert path.pulse.unanswered == 0
+    assert path.pulse.rtt is not None

@@ -304,6 +304,7 @@ async def test_a_report_that_can_never_be_written_is_refused_for_good(world):
 
 async def test_heartbeats_are_remembered_without_waiting_for_a_report(world):
     world.pipeline.beat(world.beat(7), 4, at(0))
+    world.pipeline.tick(at(1))
 
     async def remembered():
         while not (rows := await world.store.hosts.beats()):
