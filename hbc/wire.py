@@ -1,7 +1,7 @@
 """The words hbd and hbc share: the frames of the agent link and the datagrams of heartbeats.
 
 Only the standard library is used here, so that the agent runs where nothing can be compiled. The daemon decodes the
-same frames with typed structs of its own (``hbd/receivers/agent_link.py``); a contract test holds the two together.
+same frames with typed structs of its own (``hbd/receivers/agent_frames.py``); a contract test holds the two together.
 
 The link is a WebSocket at ``LINK_PATH`` carrying JSON text frames, each an object with ``type``. Unknown fields and
 unknown types are ignored on both sides, so that versions may differ by one either way.

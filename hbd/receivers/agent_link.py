@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import math
-import re
 from collections import Counter
 from collections.abc import Callable
 from ipaddress import IPv6Address, ip_address
-from typing import Annotated, Any, Literal
 
-import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
-from msgspec import Meta, Raw, Struct
 
 from hbc import wire
 from hbd.config import Config
@@ -24,6 +19,22 @@ from hbd.hosts import Host, Hosts
 from hbd.model import Beat, Family, Moment, Sample, is_host_name
 from hbd.model import Report as ModelReport
 from hbd.pipeline import Outcome, Pipeline, Source
+from hbd.receivers.agent_frames import (
+    MANY_METRICS_BYTES,
+    OLDEST_SAMPLE_SECONDS,
+    UNREADABLE,
+    Bye,
+    Hello,
+    Report,
+    check_size,
+    decode_frame,
+    decode_samples,
+    encode,
+    offset_of,
+    salvage,
+    shift_of,
+    sift,
+)
 from hbd.receivers.udp import Heartbeats
 from hbd.stats import Stats
 
@@ -38,69 +49,8 @@ ANSWER_SECONDS = 20.0  # a peer that takes no answer for so long is cut off
 CLOSE_SECONDS = 1.0
 MAX_REFUSALS = 1_000
 REFUSAL_NOTICE_SECONDS = 600.0  # the same refusal of the same address is logged this often at the most
-CLOCK_TOLERANCE_SECONDS = 30.0  # an agent's clock that is further off is corrected for
-OLDEST_SAMPLE_SECONDS = 30 * 86_400.0  # agents keep unsent reports for a week; what claims to be older is not
 BUSY_RETRY_SECONDS = 5.0
 REFUSED_RETRY_SECONDS = 60.0
-MAX_DIGITS = 300
-MANY_METRICS_BYTES = 8_192  # a shorter body cannot hold enough metrics to be worth counting them
-MAX_SAMPLE_BYTES = 64 << 10
-PLAUSIBLE_SECONDS = 20 * 366 * 86_400.0  # a clock that is further off says nothing at all
-
-RunId = Annotated[str, Meta(pattern=r"\A[0-9a-f]{16}\Z")]
-PluginName = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_.:-]{1,64}\Z")]
-Text = Annotated[str, Meta(max_length=4096)]
-Key = Annotated[str, Meta(min_length=1, max_length=256)]
-# Three levels of names are what any plugin needs (plugin.key.metric and one to spare); lists hold rows of a table.
-Leaf = int | float | bool | None | Text
-Level3 = dict[Key, Leaf | list[Leaf]]
-Level2 = dict[Key, Leaf | Level3 | list[Leaf | Level3]]
-Level1 = dict[Key, Leaf | Level2 | list[Leaf | Level2]]
-
-
-class Hello(Struct, tag="hello"):
-    protocol: int
-    version: Annotated[str, Meta(max_length=64)]
-    name: Annotated[str, Meta(max_length=1024)]
-    boot_id: Annotated[str, Meta(max_length=64)]
-    run_id: RunId
-    time: float
-    interval: Annotated[float, Meta(ge=0.1, le=86_400)]
-    event: Literal["booted", "started", "reconnected"] = "started"
-    key: Annotated[str, Meta(max_length=256)] | None = None
-    capabilities: Annotated[list[Annotated[str, Meta(max_length=64)]], Meta(max_length=64)] = []
-    tags: Annotated[list[Annotated[str, Meta(max_length=64)]], Meta(max_length=64)] = []
-
-
-class Report(Struct, tag="report", gc=False):
-    run_id: RunId
-    seq: Annotated[int, Meta(ge=1, lt=1 << 53)]
-    time: float
-    samples: Raw
-
-
-class Bye(Struct, tag="bye"):
-    reason: Literal["stopped", "shutdown"] = "stopped"
-
-
-class ReportHead(Struct):
-    run_id: RunId
-    seq: Annotated[int, Meta(ge=1, lt=1 << 53)]
-    time: float
-
-
-class WireSample(Struct, gc=False):
-    plugin: PluginName
-    time: float
-    data: Level1
-
-
-_decode_frame = msgspec.json.Decoder(Hello | Report | Bye).decode
-_decode_samples = msgspec.json.Decoder(Annotated[list[WireSample], Meta(max_length=wire.MAX_SAMPLES_PER_REPORT)]).decode
-_encode = msgspec.json.Encoder().encode
-_UNREADABLE = (msgspec.MsgspecError, RecursionError)
-_RUN_ID = re.compile(r'"run_id"\s*:\s*"([0-9a-f]{16})"')
-_SEQ = re.compile(r'"seq"\s*:\s*(\d{1,15})\b')
 
 
 class Refusal(HbdError):
@@ -219,7 +169,7 @@ class AgentLinks:
             self._refused(refusal.code, str(refusal), remote)
             answer = wire.Refused(type="refused", code=refusal.code, reason=str(refusal), retry=refusal.retry)
             if not socket.closed:
-                await socket.send_str(_encode(answer).decode())
+                await socket.send_str(encode(answer).decode())
                 await socket.close(code=WSCloseCode.POLICY_VIOLATION)
             return None
         return Link(self, socket, host, hello, remote, key)
@@ -236,8 +186,8 @@ class AgentLinks:
     async def _admit(self, text: str) -> tuple[Host, Hello, str | None]:
         """Who says hello; with the key that was just made, if one was. Raises Refusal."""
         try:
-            hello = _decode_frame(text)
-        except _UNREADABLE as error:
+            hello = decode_frame(text)
+        except UNREADABLE as error:
             raise Refusal("protocol", f"the hello cannot be read: {error}") from None
         if not isinstance(hello, Hello):
             raise Refusal("protocol", "a hello comes first")
@@ -288,7 +238,7 @@ class AgentLinks:
             await old.close(WSCloseCode.POLICY_VIOLATION, "another link of this host took over")
         self._heartbeats.announce(host.id, hello.run_id, hello.time)
         self._pipeline.hello(host, hello.run_id, hello.event, link.interval, link.source, now)
-        host.clock_offset = _offset(hello.time, now.wall)
+        host.clock_offset = offset_of(hello.time, now.wall)
         self._pipeline.facts(host, agent_version=hello.version, tags=hello.tags)
         self.on_facts(host)
         await link.welcome(self.heartbeat_port)
@@ -345,7 +295,7 @@ class Link:
             words["interval"] = self.host.interval
         if self._new_key is not None:
             words["key"] = self._new_key
-        await self._socket.send_str(_encode(words).decode())
+        await self._socket.send_str(encode(words).decode())
 
     async def run(self) -> None:
         """Read until the peer or we close."""
@@ -396,8 +346,8 @@ class Link:
 
     def _take(self, text: str, now: Moment) -> None:
         try:
-            frame = _decode_frame(text)
-        except _UNREADABLE as error:
+            frame = decode_frame(text)
+        except UNREADABLE as error:
             self._unreadable(text, error, now)
             return
         if isinstance(frame, Report):
@@ -407,7 +357,7 @@ class Link:
 
     def _unreadable(self, text: str, error: Exception, now: Moment) -> None:
         """A frame that is not as it should be: save what can be saved of a report, ignore the rest."""
-        report = _salvage(text)
+        report = salvage(text)
         if report is None:
             self._links._stats.count("frames_ignored_total")
             log.debug("%s: frame ignored: %s", self.host.name, error)
@@ -420,21 +370,21 @@ class Link:
         body = bytes(frame.samples)
         limit = self._links.config.limits.max_metrics_per_report
         try:
-            samples = _decode_samples(body)
+            samples = decode_samples(body)
             if len(body) > MANY_METRICS_BYTES:
-                _check_size(samples, limit)
-        except (*_UNREADABLE, InvalidInput):
-            samples, rejected = _sift(body, frame.seq, limit)
+                check_size(samples, limit)
+        except (*UNREADABLE, InvalidInput):
+            samples, rejected = sift(body, frame.seq, limit)
             self._reject(frame.run_id, rejected)
-            body = _encode(samples)
-        shift = _shift(frame.time, now.wall)
-        self.host.clock_offset = _offset(frame.time, now.wall)
+            body = encode(samples)
+        shift = shift_of(frame.time, now.wall)
+        self.host.clock_offset = offset_of(frame.time, now.wall)
         newest = now.wall - shift
         if not all(newest - OLDEST_SAMPLE_SECONDS <= sample.time <= newest for sample in samples):
             for sample in samples:
                 if not newest - OLDEST_SAMPLE_SECONDS <= sample.time <= newest:
                     sample.time = newest  # no clock can be trusted that says this: it is as old as its report
-            body = _encode(samples)
+            body = encode(samples)
         report = ModelReport(
             host_id=self.host.id,
             run_id=frame.run_id,
@@ -488,12 +438,12 @@ class Link:
                     ack = wire.Ack(type="ack", run_id=run_id, seqs=seqs)
                     if run_id in rejected:
                         ack["rejected"] = rejected[run_id]
-                    await self._socket.send_str(_encode(ack).decode())
+                    await self._socket.send_str(encode(ack).decode())
                 for run_id, seqs in failed.items():
                     busy = wire.Busy(
                         type="busy", run_id=run_id, seqs=seqs, reason=self._problem, retry=BUSY_RETRY_SECONDS
                     )
-                    await self._socket.send_str(_encode(busy).decode())
+                    await self._socket.send_str(encode(busy).decode())
         except ConnectionError:
             pass  # the agent is gone; it keeps what it was not told about
         finally:
@@ -520,91 +470,3 @@ def _peer(remote: str | None) -> Source:
             return Source(Family.IPV6, str(address))
         address = address.ipv4_mapped
     return Source(Family.IPV4, str(address))
-
-
-def _offset(sent: float, received: float) -> float | None:
-    """Seconds by which an agent's clock is behind ours, None when what it says is no time of day."""
-    offset = received - sent
-    return offset if abs(offset) < PLAUSIBLE_SECONDS or 0 <= sent < received else None
-
-
-def _shift(sent: float, received: float) -> float:
-    """Seconds to add to an agent's times: none for a clock that is about right, else what it is off by."""
-    offset = _offset(sent, received)
-    return offset if offset is not None and abs(offset) > CLOCK_TOLERANCE_SECONDS else 0.0
-
-
-def _count(data: object) -> int:
-    if isinstance(data, dict):
-        return sum(map(_count, data.values()))
-    if isinstance(data, list):
-        return sum(map(_count, data))
-    return 1
-
-
-def _check_size(samples: list[WireSample], limit: int) -> None:
-    """Raises InvalidInput when a report says more than one may; ``_sift`` then finds what can be kept of it."""
-    if sum(_count(sample.data) for sample in samples) > limit:
-        raise InvalidInput(f"more than {limit} metrics in one report", "samples")
-    if any(len(_encode(sample.data)) > MAX_SAMPLE_BYTES for sample in samples):
-        raise InvalidInput(f"more than {MAX_SAMPLE_BYTES} bytes in one sample", "samples")
-
-
-def _sift(body: bytes, seq: int, limit: int) -> tuple[list[WireSample], list[wire.Rejected]]:
-    """The good samples of a list that is not good as a whole, and why the others are not."""
-    taken: list[WireSample] = []
-    rejected: list[wire.Rejected] = []
-    metrics = 0
-    try:
-        parts = _loose(body)
-    except (ValueError, RecursionError) as error:
-        return [], [wire.Rejected(seq=seq, plugin="", reason=f"samples: {error}")]
-    if not isinstance(parts, list):
-        return [], [wire.Rejected(seq=seq, plugin="", reason="samples: a list is needed")]
-    for part in parts[: wire.MAX_SAMPLES_PER_REPORT]:
-        name = part.get("plugin") if isinstance(part, dict) else None
-        try:
-            sample = msgspec.convert(_strict(part), WireSample)
-            size = _count(sample.data)
-            if metrics + size > limit:
-                raise ValueError(f"more than {limit} metrics in one report")
-            if len(_encode(sample.data)) > MAX_SAMPLE_BYTES:
-                raise ValueError(f"more than {MAX_SAMPLE_BYTES} bytes in one sample")
-        except (ValueError, RecursionError) as error:
-            rejected.append(wire.Rejected(seq=seq, plugin=str(name)[:64], reason=str(error)[:500]))
-        else:
-            metrics += size
-            taken.append(sample)
-    if len(parts) > wire.MAX_SAMPLES_PER_REPORT:
-        reason = f"only {wire.MAX_SAMPLES_PER_REPORT} of {len(parts)} samples are taken from one report"
-        rejected.insert(0, wire.Rejected(seq=seq, plugin="", reason=reason))
-    return taken, rejected
-
-
-def _loose(text: str | bytes) -> Any:
-    """JSON with the words that Python's reader knows beyond it; a number of absurd length is none (NaN)."""
-    return json.loads(text, parse_int=lambda digits: int(digits) if len(digits) <= MAX_DIGITS else math.nan)
-
-
-def _strict(value: Any) -> Any:
-    """value as JSON would carry it. Raises ValueError for what JSON has no word for: NaN, infinities, half letters."""
-    return msgspec.json.decode(json.dumps(value, allow_nan=False, ensure_ascii=False).encode())
-
-
-def _salvage(text: str) -> Report | None:
-    """The report in a frame that is no strict JSON (NaN in one value, say), None when it is none at all.
-
-    One that cannot be read at all but for its number comes without samples: the agent must not send it for ever.
-    """
-    try:
-        frame = _loose(text)
-        if not isinstance(frame, dict) or frame.get("type") != "report":
-            return None
-        samples = json.dumps(frame.pop("samples", None)).encode()
-        head = msgspec.convert(frame, ReportHead)
-    except (ValueError, RecursionError):
-        run_id, seq = _RUN_ID.search(text), _SEQ.search(text)
-        if run_id is None or seq is None or '"report"' not in text or not 0 < int(seq[1]) < wire.MAX_SEQ:
-            return None
-        return Report(run_id=run_id[1], seq=int(seq[1]), time=math.nan, samples=Raw(b"null"))
-    return Report(run_id=head.run_id, seq=head.seq, time=head.time, samples=Raw(samples))
