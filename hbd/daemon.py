@@ -263,6 +263,8 @@ class Daemon:
         await self._serve(make_app(self.parts), http)
         await self._serve(make_feed_app(self.parts), feed)
         self.urls = [listen.url("http", sock, "/") for sock in http]
+        if not config.users and not all(map(listen.is_loopback, http)):
+            log.warning("no users are set up: whoever can reach %s over the network sees everything", self.urls[0])
         self.feed_urls = [listen.url("ws", sock, "/hbd") for sock in feed]
         self.heartbeat_urls = [listen.url("udp", sock) for sock in beats]
 

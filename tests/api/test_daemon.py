@@ -139,6 +139,13 @@ async def test_a_second_daemon_on_the_same_database_is_turned_away(house, daemon
     assert await report(daemon) is not None
 
 
+@pytest.mark.parametrize(("host", "warned"), [('hbd_host: ""\n', True), ("hbd_host: 127.0.0.1\n", False), ("", False)])
+async def test_who_listens_to_the_network_without_users_is_warned(house, caplog, host, warned):
+    house.write(host)
+    await house.start()
+    assert ("no users are set up" in caplog.text) is warned
+
+
 async def test_both_families_listen_on_the_same_port(daemon):
     ports = {url.rsplit(":", 1)[1] for url in daemon.urls}
     assert len(daemon.urls) == 2
