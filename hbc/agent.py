@@ -24,7 +24,16 @@ from hbc.link import Link, Reason
 from hbc.outbox import Outbox
 from hbc.plugins.build import build
 from hbc.spool import Spool
-from hbc.wire import HEARTBEAT_PORT, MAX_FRAME_BYTES, MAX_SAMPLES_PER_REPORT, PROTOCOL, Hello, Welcome, WireSample
+from hbc.wire import (
+    HEARTBEAT_PORT,
+    MAX_FRAME_BYTES,
+    MAX_SAMPLE_BYTES,
+    MAX_SAMPLES_PER_REPORT,
+    PROTOCOL,
+    Hello,
+    Welcome,
+    WireSample,
+)
 
 log = logging.getLogger(__name__)
 
@@ -145,7 +154,7 @@ class Agent:
             except (TypeError, ValueError, RecursionError) as error:
                 self._unsendable(sample, str(error))
                 continue
-            if len(encoded) + 2 > PAYLOAD_BYTES:
+            if len(encoded) > MAX_SAMPLE_BYTES:
                 self._unsendable(sample, f"{len(encoded)} bytes are too many")
                 continue
             if not reports or size + len(encoded) + 1 > PAYLOAD_BYTES or len(reports[-1]) == MAX_SAMPLES_PER_REPORT:

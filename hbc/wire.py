@@ -24,6 +24,7 @@ HEARTBEAT_PORT = 50003
 HTTP_PORT = 50004
 MAX_FRAME_BYTES = 1 << 20  # one report at the most; the daemon closes the link on a larger frame
 MAX_SAMPLES_PER_REPORT = 256
+MAX_SAMPLE_BYTES = 128 << 10  # of one sample's data as JSON; the daemon rejects a larger one
 MAX_SEQ = 1 << 53  # of reports and heartbeats; what every JSON reader can count
 
 

@@ -22,7 +22,7 @@ from hbd.companion import Companion
 from hbd.config import Config
 from hbd.control import Control
 from hbd.enrolment import Enrolment
-from hbd.errors import ConfigError, HbdError, StorageError
+from hbd.errors import ConfigError, HbdError
 from hbd.feed import Feed
 from hbd.hosts import Host, Hosts
 from hbd.model import Family, Moment, State
@@ -126,6 +126,7 @@ class Daemon:
             self._turns = self._go(self.pipeline.run(), "writing")
             refill = asyncio.create_task(self._refill(await self.store.samples.last_id()))
             self._tasks.add(refill)
+            refill.add_done_callback(self._tasks.discard)
             await asyncio.wait({refill}, timeout=REFILL_SECONDS)
             await self._listen()
             await self.control.start()
@@ -239,8 +240,8 @@ class Daemon:
         for host in self.hosts.everyone():
             try:
                 samples = await self.store.samples.newest(host.id, self.config.samples_per_plugin, last_id)
-            except StorageError as error:
-                log.error("the samples of %s could not be read again: %s", host.name, error)
+            except Exception:
+                log.exception("the samples of %s could not be read again", host.name)
                 continue
             for start in range(0, len(samples), SAMPLES_AT_ONCE):
                 for sample in samples[start : start + SAMPLES_AT_ONCE]:

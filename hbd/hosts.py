@@ -69,21 +69,18 @@ class Hosts:
     def __init__(self) -> None:
         self._by_id: dict[int, Host] = {}
         self._by_name: dict[str, Host] = {}
-        self._by_agent_id: dict[str, Host] = {}
         self._dropped = 0
         self._sorted: list[Host] | None = None
 
     def add(self, host: Host) -> None:
         self._by_id[host.id] = host
         self._by_name[host.name.lower()] = host
-        self._by_agent_id[host.agent_id] = host
         self._sorted = None
 
     def remove(self, host: Host) -> None:
         if self._by_id.pop(host.id, None) is not None:
             self._dropped -= host.dropped
         self._by_name.pop(host.name.lower(), None)
-        self._by_agent_id.pop(host.agent_id, None)
         self._sorted = None
 
     def drop(self, host: Host, dropped: bool) -> None:
@@ -105,9 +102,6 @@ class Hosts:
 
     def by_id(self, host_id: int) -> Host | None:
         return _shown(self._by_id.get(host_id))
-
-    def by_agent_id(self, agent_id: str) -> Host | None:
-        return _shown(self._by_agent_id.get(agent_id))
 
     def require(self, name: str) -> Host:
         """The host of that name. Raises NotFound in the contract's words."""

@@ -11,7 +11,7 @@ from hbc.plugins.base import Data
 KEY_CHARACTERS = 128
 TEXT_CHARACTERS = 1024
 MOST_VALUES = 2000
-MOST_CHARACTERS = 256 * 1024  # of all keys and texts of one sample
+MOST_CHARACTERS = 64 * 1024  # of all keys and texts of one sample
 _DROP = object()
 
 
@@ -19,7 +19,7 @@ def clean(data: Mapping[Any, Any]) -> Data:
     """The same data as plain JSON: NaN and infinities are left out, long texts and keys are cut.
 
     Raises ValueError naming the metric that is no number, text, boolean, null, list or one level of names, and when
-    there is too much of it: more than 2000 values, or 256 kB of text.
+    there is too much of it: more than 2000 values, or 64 kB of text.
     """
     if not isinstance(data, Mapping):
         raise ValueError(f"gave {type(data).__name__} where a mapping of metrics is needed")

@@ -20,7 +20,6 @@ CLOCK_TOLERANCE_SECONDS = 30.0  # an agent's clock that is further off is correc
 OLDEST_SAMPLE_SECONDS = 30 * 86_400.0  # agents keep unsent reports for a week; what claims to be older is not
 MAX_DIGITS = 300
 MANY_METRICS_BYTES = 8_192  # a shorter body cannot hold enough metrics to be worth counting them
-MAX_SAMPLE_BYTES = 64 << 10
 PLAUSIBLE_SECONDS = 20 * 366 * 86_400.0  # a clock that is further off says nothing at all
 
 RunId = Annotated[str, Meta(pattern=r"\A[0-9a-f]{16}\Z")]
@@ -103,8 +102,8 @@ def check_size(samples: list[WireSample], limit: int) -> None:
     """Raises InvalidInput when a report says more than one may; ``sift`` then finds what can be kept of it."""
     if sum(_count(sample.data) for sample in samples) > limit:
         raise InvalidInput(f"more than {limit} metrics in one report", "samples")
-    if any(len(encode(sample.data)) > MAX_SAMPLE_BYTES for sample in samples):
-        raise InvalidInput(f"more than {MAX_SAMPLE_BYTES} bytes in one sample", "samples")
+    if any(len(encode(sample.data)) > wire.MAX_SAMPLE_BYTES for sample in samples):
+        raise InvalidInput(f"more than {wire.MAX_SAMPLE_BYTES} bytes in one sample", "samples")
 
 
 def sift(body: bytes, seq: int, limit: int) -> tuple[list[WireSample], list[wire.Rejected]]:
@@ -125,8 +124,8 @@ def sift(body: bytes, seq: int, limit: int) -> tuple[list[WireSample], list[wire
             size = _count(sample.data)
             if metrics + size > limit:
                 raise ValueError(f"more than {limit} metrics in one report")
-            if len(encode(sample.data)) > MAX_SAMPLE_BYTES:
-                raise ValueError(f"more than {MAX_SAMPLE_BYTES} bytes in one sample")
+            if len(encode(sample.data)) > wire.MAX_SAMPLE_BYTES:
+                raise ValueError(f"more than {wire.MAX_SAMPLE_BYTES} bytes in one sample")
         except (ValueError, RecursionError) as error:
             rejected.append(wire.Rejected(seq=seq, plugin=str(name)[:64], reason=str(error)[:500]))
         else:

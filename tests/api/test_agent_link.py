@@ -375,7 +375,7 @@ async def test_a_report_of_countless_samples_is_answered_in_few_words(agent, wel
 
 
 async def test_a_sample_of_too_many_bytes_is_rejected_and_the_others_are_taken(agent, welcome, daemon):
-    big = {"plugin": "big", "time": time.time(), "data": {f"k{index}": "x" * 4000 for index in range(20)}}
+    big = {"plugin": "big", "time": time.time(), "data": {f"k{index}": "x" * 4000 for index in range(40)}}
     small = {"plugin": "small", "time": time.time(), "data": {"x": 1}}
     answer = await agent.report(samples=[big, small])
     assert [rejected["plugin"] for rejected in answer["rejected"]] == ["big"]

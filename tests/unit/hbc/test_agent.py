@@ -16,7 +16,7 @@ from hbc.agent import PAYLOAD_BYTES, Agent
 from hbc.config import Config, HeartbeatConfig
 from hbc.identity import Identity, KeyProblem, read_key, state_directory, write_private
 from hbc.spool import Spool
-from hbc.wire import HEARTBEAT_PORT, MAX_FRAME_BYTES, MAX_SAMPLES_PER_REPORT, Welcome, WireSample
+from hbc.wire import HEARTBEAT_PORT, MAX_FRAME_BYTES, MAX_SAMPLE_BYTES, MAX_SAMPLES_PER_REPORT, Welcome, WireSample
 
 KEY = "0123456789abcdef" * 4
 QUIET = ("cpu_monitor", "disk_monitor", "network_monitor", "process_monitor", "temperature", "os_info", "agent_monitor")
@@ -72,14 +72,14 @@ def test_too_many_samples_become_several_reports(agent: Agent) -> None:
 
 
 def test_large_samples_become_reports_that_fit_a_frame(agent: Agent) -> None:
-    agent.queue([sample(f"p{n}", text="x" * (PAYLOAD_BYTES // 2 - 200)) for n in range(5)])
+    agent.queue([sample(f"p{n}", text="x" * (PAYLOAD_BYTES // 10 - 200)) for n in range(25)])
     agent.spool.rewind()
-    assert [len(report) for report in queued(agent)] == [2, 2, 1]
+    assert [len(report) for report in queued(agent)] == [10, 10, 5]
     agent.spool.rewind()
     assert all(entry.length + 1024 <= MAX_FRAME_BYTES for entry in iter(agent.spool.read, None))
 
 
-@pytest.mark.parametrize("data", [{"x": float("nan")}, {"x": b"raw"}, {"x": "y" * MAX_FRAME_BYTES}, {"x": "\ud800"}])
+@pytest.mark.parametrize("data", [{"x": float("nan")}, {"x": b"raw"}, {"x": "y" * MAX_SAMPLE_BYTES}, {"x": "\ud800"}])
 def test_sample_that_cannot_be_sent_costs_only_itself(agent: Agent, data: dict[str, Any]) -> None:
     agent.queue([sample("bad", **data), sample("good", x=1)])
     assert queued(agent) == [[sample("good", x=1)]]

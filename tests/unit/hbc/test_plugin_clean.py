@@ -60,7 +60,7 @@ def test_tuple_becomes_a_list():
         ({"a": [[1]]}, "a[0]: list cannot be sent here"),
         ({str(n): n for n in range(3000)}, "more than 2000 values"),
         ({"a": [1] * 3000}, "more than 2000 values"),
-        ({str(n): "x" * 1000 for n in range(300)}, "more than 256 kB of text"),
+        ({str(n): "x" * 1000 for n in range(300)}, "more than 64 kB of text"),
         ([1, 2], "gave list where a mapping of metrics is needed"),
         (None, "gave NoneType"),
     ],

@@ -186,10 +186,8 @@ async def test_a_host_that_falls_silent_is_told_overdue_and_down_once_each(world
     world.pipeline.beat(world.beat(1, family=Family.IPV6), 6, at(0))
     for seconds in range(1, 60):
         world.pipeline.tick(at(seconds))
-    rows = await world.store.messages.recent(100, world.host.id)
-    await asyncio.sleep(0)
     lines = [message.split(":")[0] for _, message in await world.journal()]
-    assert lines[:3] == ["UP", "OVERDUE", "DOWN"], rows
+    assert lines[:3] == ["UP", "OVERDUE", "DOWN"]
 
 
 async def test_one_family_that_is_lost_is_told_while_the_host_stays_up(world):
