@@ -41,10 +41,11 @@ lint: .venv-test/.project ## style, types and import rules
 	$(IN_TEST)mypy
 	$(IN_TEST)lint-imports
 
-unit: .venv-test/.project ## unit, API and contract tests
-	$(PYTEST) -n 2 tests/unit tests/api tests/contract $(ARGS)
+unit: .venv-test/.project ## unit, API, contract and attack tests
+	$(PYTEST) -n 2 tests/unit tests/api tests/contract tests/attack $(ARGS)
 
 process: .venv-test/.project ## tests with real hbd and hbc processes
+	@sh tools/find-programs bash curl jq
 	$(PYTEST) tests/process $(ARGS)
 
 browser: .venv-test/.project ## tests in a real browser
@@ -59,7 +60,7 @@ pins: ## renew requirements/*.txt to the newest versions
 	@python=$$(sh tools/find-python) && "$$python" -m venv --clear .venv-pins
 	@.venv-pins/bin/python -m pip --disable-pip-version-check install --quiet uv
 	@for name in run test; do \
-		extra=; [ $$name = run ] || extra="--extra test --constraint requirements/run.txt"; \
+		extra="--extra oidc"; [ $$name = run ] || extra="$$extra --extra test --constraint requirements/run.txt"; \
 		.venv-pins/bin/uv pip compile pyproject.toml requirements/build.in $$extra --upgrade --quiet --universal \
 			--python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url \
 			--custom-compile-command "make pins" --output-file requirements/$$name.txt || exit 1; \
