@@ -5,6 +5,8 @@ HbdError
 ├── NotFound           there is no such thing
 ├── Forbidden          it exists, but it is not yours
 ├── Conflict           it cannot be done in the present state
+├── Busy               there is no room at the moment; later there may be
+├── TooMany            somebody asks too often; says when to come again
 ├── ConfigError        the configuration cannot be used; carries every problem found
 └── StorageError       the database did not take or give something; never a host state
     └── StorageFull    no space left; reading still works
@@ -36,6 +38,18 @@ class Forbidden(HbdError):
 
 class Conflict(HbdError):
     """It cannot be done in the present state of things."""
+
+
+class Busy(HbdError):
+    """No room at the moment."""
+
+
+class TooMany(HbdError):
+    """Somebody asks too often. ``wait``: seconds until it is worth asking again."""
+
+    def __init__(self, text: str, wait: float) -> None:
+        super().__init__(text)
+        self.wait = wait
 
 
 class ConfigError(HbdError):

@@ -19,6 +19,15 @@ Data = dict[str, Any]
 HOST_NAME = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._:-]{1,253}")  # but for the two that mean folders in a URL
 
 
+USER_NAME = re.compile(r"(?!\.{1,2}\Z)(?!(?i:me)\Z)[A-Za-z0-9._@+-]{1,64}")  # "me" is whoever asks
+USER_NAME_RULE = "1-64 letters, digits, . _ - @ +, and not the word me"
+
+
+def is_user_name(text: str) -> bool:
+    """Whether text may name a user. Names that differ in case alone are the same user."""
+    return USER_NAME.fullmatch(text) is not None
+
+
 def is_host_name(text: str) -> bool:
     """Whether text may name a host (CONTRACTS 1): 1-253 letters, digits, ``.``, ``_``, ``-``, ``:``."""
     return HOST_NAME.fullmatch(text) is not None

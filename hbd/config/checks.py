@@ -2,37 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import importlib.util
+from ipaddress import ip_address
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
+from hbd import tls
 from hbd.config.reading import Reading
-from hbd.config.structs import ConfigFile, HostConfig
+from hbd.config.structs import ConfigFile, HostConfig, Oidc, ProxyLogin
 
 
 class NotYet(NamedTuple):
-    """A key of the format that this version has no use for. refused: obeying the rest without it would be dangerous."""
+    """A key of the format that this version has no use for."""
 
     key: str
-    refused: bool
     reason: str
 
 
 NOT_YET = (
-    NotYet("users", True, "this version cannot enforce sign-in yet; remove the section"),
-    NotYet("hbd_tls", True, "this version cannot serve TLS yet; remove the key, and put a TLS proxy in front"),
-    NotYet("wss_port", True, "this version cannot serve TLS yet; remove the key, and put a TLS proxy in front"),
-    NotYet("cert_path", False, "read, but this version serves no TLS yet"),
-    NotYet("wss_pem", False, "read, but this version serves no TLS yet"),
-    NotYet("wss_key", False, "read, but this version serves no TLS yet"),
-    NotYet("cors", False, "read for the live feed alone; this version sends no CORS headers yet"),
-    NotYet("threshold_configs", False, "read, but this version judges no thresholds yet"),
-    NotYet("threshold_renotify_interval", False, "read, but this version judges no thresholds yet"),
-    NotYet("notification_channels", False, "read, but this version sends no notifications yet"),
-    NotYet("plans", False, "read, but this version watches no processes yet"),
-    NotYet("hosts.*.threshold_config", False, "read, but this version judges no thresholds yet"),
-    NotYet("hosts.*.notification_channels", False, "read, but this version sends no notifications yet"),
-    NotYet("hosts.*.min_report_interval", False, "read, but this version takes reports at any pace"),
+    NotYet("threshold_configs", "read, but this version judges no thresholds yet"),
+    NotYet("threshold_renotify_interval", "read, but this version judges no thresholds yet"),
+    NotYet("notification_channels", "read, but this version sends no notifications yet"),
+    NotYet("plans", "read, but this version watches no processes yet"),
+    NotYet("hosts.*.threshold_config", "read, but this version judges no thresholds yet"),
+    NotYet("hosts.*.notification_channels", "read, but this version sends no notifications yet"),
+    NotYet("hosts.*.min_report_interval", "read, but this version takes reports at any pace"),
 )
 _DEFAULTS = ConfigFile(database=Path())
 _DEFAULT_HOST = HostConfig()
@@ -42,18 +37,16 @@ def check(config: ConfigFile, reading: Reading) -> None:
     """Adds to the reading's problems what is wrong between keys. Keys that could not be read are left alone."""
     _check_ports(config, reading)
     _check_certificates(config, reading)
-    if config.users and not reading.is_bad("users"):
-        _check_people(config, reading)
-    for row in NOT_YET:
-        if row.refused and _given(config, row.key):
-            reading.problem(reading.lines.get(row.key, 1), row.key, row.reason)
+    if not reading.is_bad("auth"):
+        _check_oidc(config, reading)
+        _check_proxy_login(config, reading)
 
 
 def warnings(config: ConfigFile) -> list[str]:
     """``key: reason``: what was read but is not as somebody may think."""
     found = []
     for row in NOT_YET:
-        keys = [] if row.refused else _given(config, row.key)
+        keys = _given(config, row.key)
         if keys:
             more = f" (and {len(keys) - 1} more of the kind)" if len(keys) > 1 else ""
             found.append(f"{keys[0]}: {row.reason}{more}")
@@ -100,25 +93,65 @@ def _check_certificates(config: ConfigFile, reading: Reading) -> None:
     if config.wss_pem is None and not reading.is_bad("wss_pem"):
         asking = "hbd_tls" if config.hbd_tls else "wss_port"
         reading.problem(reading.lines.get(asking, 1), "wss_pem", f"is needed, as {asking} asks for TLS")
-    for key in ("wss_pem", "wss_key"):
-        name = getattr(config, key)
-        if name is not None and not (file := (config.cert_path or reading.folder) / name).is_file():
-            reading.problem(reading.lines.get(key, 1), key, f"there is no file {file}")
+    files = config.certificate_in(reading.folder)
+    if files is None or reading.is_bad("wss_pem") or reading.is_bad("wss_key"):
+        return
+    missing = [(key, file) for key, file in (("wss_pem", files.chain), ("wss_key", files.key)) if _is_missing(file)]
+    for key, file in missing:
+        reading.problem(reading.lines.get(key, 1), key, f"there is no file {file}")
+    if not missing:
+        try:
+            tls.load(files)
+        except tls.CertificateProblem as problem:
+            reading.problem(reading.lines.get(problem.key, 1), problem.key, problem.reason)
 
 
-def _check_people(config: ConfigFile, reading: Reading) -> None:
-    """Who owns, manages or monitors must be a user, when the file has users."""
-    for key, name in _people(config):
-        if name not in config.users:
-            reading.problem(reading.lines.get(key, 1), key, f"there is no user {name} in users")
+def _is_missing(file: Path | None) -> bool:
+    try:
+        return file is not None and not file.is_file()
+    except OSError:
+        return False  # whoever reads it will say what is wrong
 
 
-def _people(config: ConfigFile) -> Iterator[tuple[str, str]]:
-    if config.default_owner:
-        yield "default_owner", config.default_owner
-    for host_name, host in config.hosts.items():
-        if host.owner:
-            yield f"hosts.{host_name}.owner", host.owner
-        for role, names in (("managers", host.managers), ("monitors", host.monitors)):
-            for name in names or ():
-                yield f"hosts.{host_name}.{role}", name
+def is_private_url(url: str) -> bool:
+    """Whether nobody between can read or answer what is asked there: https, or http that stays on this machine."""
+    try:
+        parts = urlsplit(url)
+        if parts.scheme == "http":
+            return parts.hostname == "localhost" or ip_address(parts.hostname or "").is_loopback
+    except ValueError:
+        return False
+    return parts.scheme == "https" and bool(parts.hostname)
+
+
+def _check_oidc(config: ConfigFile, reading: Reading) -> None:
+    key, oidc = "auth.oidc.issuer", config.auth.oidc
+    if oidc.issuer is None:
+        return
+    line = reading.lines.get(key, 1)
+    if not is_private_url(oidc.issuer):
+        reading.problem(line, key, "must be https, but for a provider on this machine")
+    if importlib.util.find_spec("joserfc") is None:
+        reading.problem(line, key, "needs: pip install 'hbd[oidc]'")
+    if oidc.client_id is None:
+        reading.problem(line, "auth.oidc.client_id", f"is needed, as there is {key}")
+    if config.base_url is None and not reading.is_bad("base_url"):
+        reading.problem(line, "base_url", f"is needed, as there is {key}: the provider sends browsers back there")
+    if "openid" not in oidc.scopes:
+        reading.problem(reading.lines.get("auth.oidc.scopes", line), "auth.oidc.scopes", "must have openid in it")
+    _check_roles("auth.oidc", oidc, line, reading)
+
+
+def _check_proxy_login(config: ConfigFile, reading: Reading) -> None:
+    key, proxy = "auth.proxy.user_header", config.auth.proxy
+    if proxy.user_header is None:
+        return
+    line = reading.lines.get(key, 1)
+    if not config.trusted_proxies and not reading.is_bad("trusted_proxies"):
+        reading.problem(line, "trusted_proxies", f"is needed, as there is {key}: from others the header counts nothing")
+    _check_roles("auth.proxy", proxy, line, reading)
+
+
+def _check_roles(key: str, people: Oidc | ProxyLogin, line: int, reading: Reading) -> None:
+    if not people.roles and people.default_role is None:
+        reading.problem(line, f"{key}.roles", f"is needed, or {key}.default_role: nobody would get in")

@@ -10,14 +10,16 @@ from urllib.parse import urlsplit
 
 from hbd.config.structs import Secret
 from hbd.config.yaml_source import Scalar
-from hbd.model import is_host_name
+from hbd.model import USER_NAME_RULE, is_host_name, is_user_name
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _BYTES = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "kB": 10**3, "MB": 10**6, "GB": 10**9}
 _DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?) ?([smhdw])")
 _SIZE = re.compile(r"([0-9]{1,12}) ?([KMG]iB|kB|MB|GB)")
 _DNS_NAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*")
-_BCRYPT = re.compile(r"\$2[aby]\$[0-9]{2}\$[./A-Za-z0-9]{53}")
+_BCRYPT = re.compile(r"\$2[aby]\$(?P<cost>[0-9]{2})\$[./A-Za-z0-9]{53}")
+_COSTS = range(4, 16)  # each costs twice the time of the one before: 12 takes a quarter of a second
+_HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,64}")
 _HOST_PATTERN = re.compile(r"[A-Za-z0-9._:*?\[\]!-]{1,253}")
 
 
@@ -137,9 +139,39 @@ def read_origin(scalar: Scalar) -> str:
 
 
 def read_password_hash(scalar: Scalar) -> Secret:
-    if not _BCRYPT.fullmatch(scalar.text):
-        raise Wrong("a hash begins with $2b$ and has 60 characters; a password itself does not belong here")
+    match = _BCRYPT.fullmatch(scalar.text)
+    if match is None:
+        raise Wrong("a hash begins with $2b$ and has 60 characters; make one with: hbd passwd")
+    if int(match["cost"]) not in _COSTS:
+        raise Wrong(f"its cost must be {_COSTS.start}-{_COSTS.stop - 1}")
     return Secret(scalar.text)
+
+
+def read_secret(scalar: Scalar) -> Secret:
+    text = read_text(scalar)
+    if not text:
+        raise Wrong
+    return Secret(text)
+
+
+def read_user_name(scalar: Scalar) -> str:
+    if not is_user_name(scalar.text):
+        raise Wrong
+    return scalar.text
+
+
+def read_network(scalar: Scalar) -> str:
+    """An address or a network, as it is written when its host bits are gone."""
+    try:
+        return str(ipaddress.ip_network(scalar.text))
+    except ValueError as error:
+        raise Wrong("the bits behind the / must be 0" if "host bits" in str(error) else "") from None
+
+
+def read_header_name(scalar: Scalar) -> str:
+    if not _HEADER_NAME.fullmatch(scalar.text):
+        raise Wrong
+    return scalar.text
 
 
 class Leaf(NamedTuple):
@@ -154,6 +186,10 @@ LEAVES = {
     "host pattern": Leaf("a host name, in which * and ? may stand for other characters", read_host_pattern),
     "bind address": Leaf('an IPv4 or IPv6 address, a name, or "" for all interfaces', read_bind_address),
     "password hash": Leaf("a bcrypt hash", read_password_hash),
+    "secret": Leaf("a secret text", read_secret),
+    "user name": Leaf(f"a user name ({USER_NAME_RULE})", read_user_name),
+    "network": Leaf("an address or a network such as 10.0.0.0/8", read_network),
+    "header name": Leaf("the name of a header such as Remote-User", read_header_name),
     "url": Leaf("an address such as https://hb.example.org", read_url),
     "origin": Leaf('an origin such as https://dash.example.org, or "*"', read_origin),
 }

@@ -16,9 +16,6 @@ NEEDS_RESTART = frozenset(
         "ws_port",
         "wss_port",
         "hbd_tls",
-        "cert_path",
-        "wss_pem",
-        "wss_key",
         "database",
     }
 )

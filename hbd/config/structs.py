@@ -15,6 +15,9 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
+from hbd import tls
+from hbd.addresses import Networks
+
 # The "as" of a field says how its text is read; hbd/config/leaves.py has one reader for each.
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Duration = Annotated[float, Meta(ge=0, le=100 * 365.25 * 86400, extra={"as": "duration"})]
@@ -29,6 +32,10 @@ Url = Annotated[str, Meta(extra={"as": "url"})]
 Origin = Annotated[str, Meta(extra={"as": "origin"})]
 Name = Annotated[str, Meta(min_length=1, max_length=253)]
 OneOrMore = Annotated[tuple[Name, ...], Meta(extra={"as": "one or more"})]
+UserName = Annotated[str, Meta(extra={"as": "user name"})]
+Network = Annotated[str, Meta(extra={"as": "network"})]
+HeaderName = Annotated[str, Meta(extra={"as": "header name"})]
+RoleName = Literal["viewer", "operator", "admin"]
 
 
 class Secret:
@@ -53,6 +60,7 @@ class Secret:
 
 
 PasswordHash = Annotated[Secret, Meta(extra={"as": "password hash"})]
+SecretText = Annotated[Secret, Meta(extra={"as": "secret"})]
 
 
 class ChannelSettings(dict[str, Any]):
@@ -118,9 +126,52 @@ class User(Section, frozen=True, kw_only=True):
     full_name: str = ""
     avatar: str = ""
     password: PasswordHash | None = None
-    role: Literal["viewer", "operator", "admin"] = "viewer"
+    role: RoleName = "viewer"
     admin: bool = False
     notification_channels: tuple[Name, ...] = ()
+
+
+class Oidc(Section, frozen=True, kw_only=True):
+    """Sign-in at an OpenID Connect provider. issuer None: there is none.
+
+    roles: group of the provider → role here, the strongest counts. default_role: of people in none of these groups;
+    None: they do not get in. link_users: whether a name from the provider may be that of an account which exists here
+    already, which trusts the provider with every account.
+    """
+
+    issuer: Url | None = None
+    client_id: Name | None = None
+    client_secret: SecretText | None = None
+    label: Name = "single sign-on"
+    scopes: tuple[Name, ...] = ("openid", "profile", "email")
+    name_claim: Name = "preferred_username"
+    groups_claim: Name = "groups"
+    roles: dict[Name, RoleName] = {}
+    default_role: RoleName | None = None
+    link_users: bool = False
+
+
+class ProxyLogin(Section, frozen=True, kw_only=True):
+    """Sign-in by a proxy of ``trusted_proxies`` that says in headers who is calling. user_header None: none does.
+
+    roles, default_role: as in ``Oidc``; groups are separated by commas.
+    """
+
+    user_header: HeaderName | None = None
+    name_header: HeaderName = "Remote-Name"
+    groups_header: HeaderName = "Remote-Groups"
+    roles: dict[Name, RoleName] = {}
+    default_role: RoleName | None = None
+
+
+class Auth(Section, frozen=True, kw_only=True):
+    """How people sign in. second_factor: roles whose users must have one."""
+
+    session: Annotated[float, Meta(ge=60, le=365 * 86400, extra={"as": "duration"})] = 86400.0
+    min_password_length: Annotated[int, Meta(ge=1, le=72)] = 6
+    second_factor: tuple[RoleName, ...] = ()
+    oidc: Oidc = Oidc()
+    proxy: ProxyLogin = ProxyLogin()
 
 
 class Agents(Section, frozen=True, kw_only=True):
@@ -140,6 +191,7 @@ class Retention(Section, frozen=True, kw_only=True):
 
     samples: Annotated[float, Meta(ge=60, le=100 * 365.25 * 86400, extra={"as": "duration"})] = 48 * 3600.0
     messages: Annotated[float, Meta(ge=60, le=100 * 365.25 * 86400, extra={"as": "duration"})] = 90 * 86400.0
+    audit: Annotated[float, Meta(ge=86400, le=100 * 365.25 * 86400, extra={"as": "duration"})] = 365 * 86400.0
 
 
 class Limits(Section, frozen=True, kw_only=True):
@@ -152,6 +204,12 @@ class Limits(Section, frozen=True, kw_only=True):
     max_links_per_address: CountOrZero = 0
     max_subscribers: Count = 2_000
     max_messages: Count = 1_000_000
+    max_audit_entries: Count = 1_000_000
+    requests_per_second: CountOrZero = 100
+    request_burst: Count = 2_000
+    logins_per_account: Count = 10
+    logins_per_address: Count = 20
+    login_window: Annotated[float, Meta(ge=1, le=86400, extra={"as": "duration"})] = 900.0
 
 
 class Cors(Section, frozen=True, kw_only=True):
@@ -194,6 +252,7 @@ class ConfigFile(Section, frozen=True, kw_only=True):
     wss_pem: Name | None = None
     wss_key: Name | None = None
     base_url: Url | None = None
+    trusted_proxies: tuple[Network, ...] = ()
     cors: Cors = Cors()
 
     database: Path = field(default_factory=default_database)
@@ -210,12 +269,20 @@ class ConfigFile(Section, frozen=True, kw_only=True):
     drophosts: tuple[HostPattern, ...] = ()
     default_owner: Name | None = None
     hosts: dict[HostName, HostConfig] = {}
-    users: dict[Name, User] = {}
+    users: dict[UserName, User] = {}
+    auth: Auth = Auth()
 
     threshold_configs: dict[Name, Thresholds] = {}
     threshold_renotify_interval: Duration | None = None
     notification_channels: dict[Name, ChannelSettings] = {}
     plans: dict[Name, Plan] = {}
+
+    def certificate_in(self, folder: Path) -> tls.Files | None:
+        """The files of the certificate; None when no listener speaks TLS. folder: where the config file lies."""
+        if not (self.hbd_tls or self.wss_port is not None) or self.wss_pem is None:
+            return None
+        place = self.cert_path or folder
+        return tls.Files(place / self.wss_pem, place / self.wss_key if self.wss_key is not None else None)
 
 
 class Config(ConfigFile, frozen=True, kw_only=True, dict=True):
@@ -227,10 +294,22 @@ class Config(ConfigFile, frozen=True, kw_only=True, dict=True):
     source: Path | None = None
     warnings: tuple[str, ...] = ()
 
+    def enrollment(self, closed: bool) -> Literal["open", "key", "closed"]:
+        """Whether agents that nobody enrolled are taken, need a key, or none is taken any more.
+
+        closed: whether people have to sign in.
+        """
+        return self.agents.enrollment or ("key" if closed else "open")
+
     @property
-    def enrollment(self) -> Literal["open", "key", "closed"]:
-        """Whether agents that nobody enrolled are taken, need a key, or none is taken any more."""
-        return self.agents.enrollment or ("key" if self.users else "open")
+    def certificate(self) -> tls.Files | None:
+        """The files of the certificate; None when no listener speaks TLS."""
+        return self.certificate_in(self.source.absolute().parent if self.source else Path.cwd())
+
+    @cached_property
+    def proxies(self) -> Networks:
+        """Whose word counts for where a request comes from."""
+        return Networks(self.trusted_proxies)
 
     @cached_property
     def hosts_by_name(self) -> Mapping[str, HostConfig]:

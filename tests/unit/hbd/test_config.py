@@ -268,11 +268,11 @@ def test_no_host_is_dropped_without_drophosts() -> None:
 
 
 def test_enrollment_is_open_without_users_and_by_key_with_them() -> None:
-    assert (Config().enrollment, Config(users={"alice": User()}).enrollment) == ("open", "key")
+    assert (Config().enrollment(False), Config().enrollment(True)) == ("open", "key")
 
 
 def test_enrollment_of_the_file_counts(read: Read) -> None:
-    assert read("agents: {enrollment: closed}\n").enrollment == "closed"
+    assert read("agents: {enrollment: closed}\n").enrollment(False) == "closed"
 
 
 # ---------------------------------------------------------------------------------------------------------- secrets
@@ -299,8 +299,6 @@ def test_channel_settings_do_not_print_what_they_hold(read: Read) -> None:
     [
         ("threshold_configs: {a: {}}", "threshold_configs: read, but this version judges no thresholds yet"),
         ("plans: {big: }", "plans: read, but this version watches no processes yet"),
-        ("cors: {origins: ['*']}", "cors: read for the live feed alone; this version sends no CORS headers yet"),
-        ("wss_pem: a.pem", "wss_pem: read, but this version serves no TLS yet"),
         (
             "hosts: {a: {threshold_config: x}, b: {threshold_config: x}}",
             "hosts.a.threshold_config: read, but this version judges no thresholds yet (and 1 more of the kind)",
