@@ -13,15 +13,23 @@ class Action(StrEnum):
     """What somebody wants to do, with a host where one is concerned, else with the daemon."""
 
     ENTER = "enter"
-    """what everybody may: health, the files of the pages"""
+    """what everybody may: health, the files of the pages, signing in"""
     VIEW = "view"
-    """see a host with its data; without a host: see the daemon's own"""
+    """see a host with its data; without a host: what there is to see, host by host"""
     ACKNOWLEDGE = "acknowledge"
     MANAGE = "manage"
     """change what is done with a host, and who monitors it"""
     OWN = "own"
     """hand a host on, or drop it"""
+    INSPECT = "inspect"
+    """see how the daemon itself is doing"""
     ADMIN = "admin"
+    ACCOUNTS = "accounts"
+    """make and change users, which nobody does from outside while there are none"""
+    SELF = "self"
+    """see and change one's own profile"""
+    CREDENTIALS = "credentials"
+    """see and change what one signs in with; a token alone is not enough to make another"""
 
 
 class Role(StrEnum):
@@ -30,23 +38,35 @@ class Role(StrEnum):
     ADMIN = "admin"
 
 
-class Identity(Struct, frozen=True):
-    """Who is calling. role None: nobody we know. open: the daemon has no users, so everybody may do everything."""
+class Identity(Struct, frozen=True, cache_hash=True):
+    """Who is calling. role None: nobody we know. open: the daemon has no users, so everybody may do everything.
+
+    writes: False where a token may only read. hosts: lower-case names of the hosts that a token is for; None: no limit.
+    person: False for a token, which is handed to programs. held_back: why this user gets no further than to the own
+    account, "" as a rule.
+    """
 
     name: str = ""
     role: Role | None = None
     open: bool = False
+    writes: bool = True
+    hosts: frozenset[str] | None = None
+    person: bool = True
+    held_back: str = ""
 
 
 EVERYBODY = Identity(open=True)
 """whoever calls a daemon without users"""
 STRANGER = Identity()
 """whoever calls a daemon with users and has not said who they are"""
+ALL_SEEING = Identity(role=Role.ADMIN, writes=False, person=False)
+"""what all who see every host are to the feed"""
 
 
 class Owned(Protocol):
     """What the policy needs to know of a host."""
 
+    name: str
     owner: str | None
 
     @property
@@ -78,8 +98,9 @@ NEEDED = {
     Action.ACKNOWLEDGE: Standing.MONITOR,
     Action.MANAGE: Standing.MANAGER,
     Action.OWN: Standing.OWNER,
-    Action.ADMIN: Standing.ADMIN,
 }
+NO_USERS_YET = "There are no users yet; make the first one where the daemon runs: hbd user add --admin NAME"
+OWN_ACCOUNT = frozenset((Action.SELF, Action.CREDENTIALS))
 
 _ALLOWED = Verdict(True)
 _STRANGER = Verdict(False, "Log in first", stranger=True)
@@ -96,19 +117,57 @@ def standing(identity: Identity, host: Owned) -> Standing:
     return Standing.MONITOR if identity.name in host.monitors else Standing.NONE
 
 
-def may(identity: Identity, action: Action | None, host: Owned | None = None) -> Verdict:
-    """Whether identity may do action, with host where one is concerned. action None is nobody's right."""
+def may(identity: Identity, action: Action | None, host: Owned | None = None, *, changes: bool = False) -> Verdict:
+    """Whether identity may do action, with host where one is concerned. action None is nobody's right.
+
+    changes: whether something will be different afterwards.
+    """
     if action is None:
         return Verdict(False, "Nobody may do this")
-    if action is Action.ENTER or identity.open:
+    if action is Action.ENTER:
         return _ALLOWED
+    if identity.open:
+        return Verdict(False, NO_USERS_YET) if action in (Action.ACCOUNTS, Action.CREDENTIALS) else _ALLOWED
     if identity.role is None:
         return _STRANGER
-    if host is not None:
+    if identity.held_back and action not in OWN_ACCOUNT:
+        return Verdict(False, identity.held_back)
+    if (limit := _limit_of_token(identity, action, host, changes)) is not None:
+        return limit
+    if action in OWN_ACCOUNT or (host is None and action is Action.VIEW):
+        return _ALLOWED
+    if host is not None and action in NEEDED:
         needed = NEEDED[action]
         if standing(identity, host) >= needed:
             return _ALLOWED
         return Verdict(False, f"You need to be {needed.name.lower()} of this host")
-    if action is Action.VIEW or identity.role is Role.ADMIN:
+    if identity.role is Role.ADMIN or (action is Action.INSPECT and identity.role is Role.OPERATOR):
         return _ALLOWED
-    return Verdict(False, "Only an admin may do this")
+    return Verdict(
+        False, "Only an admin may do this" if action is not Action.INSPECT else "Only an operator may do this"
+    )
+
+
+def _limit_of_token(identity: Identity, action: Action, host: Owned | None, changes: bool) -> Verdict | None:
+    """What a token's own limits forbid, whatever its user may do; None: nothing."""
+    if identity.person:
+        return None
+    if action is Action.CREDENTIALS:
+        return Verdict(False, "A token may not do this; sign in with your password")
+    if changes and not identity.writes:
+        return Verdict(False, "This token may only read")
+    if identity.hosts is None:
+        return None
+    if host is not None:
+        return None if host.name.lower() in identity.hosts else Verdict(False, "This token is not for this host")
+    if action is Action.VIEW or (action is Action.SELF and not changes):
+        return None
+    return Verdict(False, "This token is for some hosts only")
+
+
+def sees_everything(identity: Identity) -> bool:
+    """Whether there is no host that identity may not see."""
+    if identity.open:
+        return True
+    strong = identity.role in (Role.ADMIN, Role.OPERATOR)
+    return strong and identity.hosts is None and not identity.held_back

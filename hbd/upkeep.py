@@ -1,4 +1,5 @@
-"""What has to be done now and then: folding, forgetting, saving what is only in memory, trying a sick disk again."""
+"""What has to be done now and then: folding, forgetting, saving what is only in memory, trying a sick disk again,
+warning of a certificate that ends."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from hbd.hosts import Hosts
 from hbd.model import Moment
 from hbd.pipeline import Pipeline
 from hbd.store import Store
+from hbd.tls import Certificate
 
 log = logging.getLogger(__name__)
 
@@ -28,8 +30,11 @@ BREATH_SECONDS = 0.05  # between two slices of work, so that reports never wait 
 
 
 class Upkeep:
-    def __init__(self, config: Config, hosts: Hosts, store: Store, pipeline: Pipeline) -> None:
+    def __init__(
+        self, config: Config, hosts: Hosts, store: Store, pipeline: Pipeline, certificate: Certificate | None = None
+    ) -> None:
         self.config = config
+        self._certificate = certificate
         self._hosts = hosts
         self._offset: float | None = None
         self._steady_from = -math.inf
@@ -55,6 +60,7 @@ class Upkeep:
 
     async def round(self, now: Moment) -> None:
         """Everything once."""
+        self.warn_of_certificate(now)
         await self.remember_connections()
         await self.fold(now.wall)
         if self._clock_is_steady(now):
@@ -71,6 +77,12 @@ class Upkeep:
         self._offset = offset
         return now.mono >= self._steady_from
 
+    def warn_of_certificate(self, now: Moment) -> None:
+        """Say in log and journal what is wrong with its dates, once a day."""
+        if self._certificate is not None and (warning := self._certificate.due_warning(now)):
+            log.warning("%s", warning)
+            self._pipeline.note(warning, now)
+
     async def remember_connections(self) -> None:
         hosts = list(self._hosts)
         for start in range(0, len(hosts), HOSTS_AT_ONCE):
@@ -81,10 +93,11 @@ class Upkeep:
         await _in_slices(lambda: self._store.samples.fold(now, FOLD_KEEP_SECONDS, FOLD_DUE_SECONDS))
 
     async def prune(self, now: float) -> None:
-        retention, keep = self.config.retention, self.config.limits.max_messages
+        retention, limits = self.config.retention, self.config.limits
         await _in_slices(lambda: self._store.samples.prune(now - retention.samples))
         await self._store.samples.prune_sequences(now - retention.samples)
-        await _in_slices(lambda: self._store.messages.prune(now - retention.messages, keep))
+        await _in_slices(lambda: self._store.messages.prune(now - retention.messages, limits.max_messages))
+        await _in_slices(lambda: self._store.audit.prune(now - retention.audit, limits.max_audit_entries))
 
 
 async def _in_slices(step: Callable[[], Awaitable[int]]) -> None:

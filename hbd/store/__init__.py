@@ -14,6 +14,8 @@ from hbd.stats import Stats
 from hbd.store import hosts as _hosts
 from hbd.store import messages as _messages
 from hbd.store import samples as _samples
+from hbd.store.accounts import AccountTables
+from hbd.store.audit import AuditLog
 from hbd.store.database import Database
 from hbd.store.hosts import BeatRow, ConnectionRow, HostTables
 from hbd.store.messages import Messages
@@ -54,6 +56,8 @@ class Store:
         self.hosts = HostTables(self.database)
         self.messages = Messages(self.database)
         self.samples = Samples(self.database)
+        self.accounts = AccountTables(self.database)
+        self.audit = AuditLog(self.database)
 
     async def open(self) -> None:
         await self.database.open()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from hbd.model import Message
 from hbd.store.database import Database
@@ -15,15 +16,17 @@ class Messages:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def recent(self, limit: int, host_id: int | None = None) -> list[Message]:
-        """The newest messages, newest first; of one host when given."""
+    async def recent(self, limit: int, host_ids: Collection[int] | None = None) -> list[Message]:
+        """The newest messages, newest first; only of these hosts when given."""
 
         def query(db: sqlite3.Connection) -> list[Message]:
-            if host_id is None:
+            if host_ids is None:
                 rows = db.execute("SELECT time, host, msg FROM messages ORDER BY id DESC LIMIT ?", (limit,))
             else:
                 rows = db.execute(
-                    "SELECT time, host, msg FROM messages WHERE host_id = ? ORDER BY id DESC LIMIT ?", (host_id, limit)
+                    "SELECT time, host, msg FROM messages WHERE host_id IN (SELECT value FROM json_each(?))"
+                    " ORDER BY id DESC LIMIT ?",
+                    (json.dumps(list(host_ids)), limit),
                 )
             return [Message(*row) for row in rows]
 

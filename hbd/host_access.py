@@ -1,0 +1,162 @@
+"""Who owns, manages and monitors which host, where that was changed here and not in the config."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from hbd.accounts import Accounts, User
+from hbd.config import Config, HostConfig
+from hbd.hosts import Host
+from hbd.store import Store
+from hbd.store.accounts import AccessRow
+from hbd.store.audit import Entry
+
+UNKNOWN_TOLD = 20
+
+Names = tuple[str, ...]
+
+
+class Access(NamedTuple):
+    """None for the owner: nobody owns it, and nobody could."""
+
+    owner: str | None
+    managers: Names
+    monitors: Names
+
+
+class HostAccess:
+    def __init__(self, store: Store, accounts: Accounts) -> None:
+        self._store = store.accounts
+        self._accounts = accounts
+        self._rows: dict[int, AccessRow] = {}
+        self._changing = asyncio.Lock()
+
+    async def load(self) -> None:
+        """Know what was changed here. The accounts are loaded: who is not among them any more has lost everything."""
+        rows = {row.host_id: row for row in await self._store.access()}
+        self._rows = rows
+        await self._keep([_left(row, self._is_known) for row in rows.values()])
+
+    def of(self, host: Host, config: Config) -> Access:
+        """What holds for a host: what was changed here, else what the config says, else the defaults."""
+        row = self._rows.get(host.id, AccessRow(host.id, None, None, None))
+        section = config.hosts_by_name.get(host.name.lower()) or HostConfig()
+        owner = row.owner or section.owner or config.default_owner
+        return Access(
+            owner=self._known_as(owner) if owner else self._accounts.first_admin(),
+            managers=self._known(row.managers if row.managers is not None else section.managers or ()),
+            monitors=self._known(row.monitors if row.monitors is not None else section.monitors or ()),
+        )
+
+    def _known_as(self, name: str) -> str:
+        """A name as its user writes it."""
+        user = self._accounts.get(name)
+        return user.name if user is not None else name
+
+    def _known(self, names: Iterable[str]) -> Names:
+        return tuple(dict.fromkeys(map(self._known_as, names)))
+
+    async def change(
+        self,
+        host: Host,
+        entry: Entry,
+        *,
+        owner: str | None = None,
+        managers: Names | None = None,
+        monitors: Names | None = None,
+    ) -> None:
+        """Change what is given; None leaves it. The caller has it put into force (``of``)."""
+        async with self._changing:
+            row = self._rows.get(host.id, AccessRow(host.id, None, None, None))
+            row = row._replace(
+                owner=owner if owner is not None else row.owner,
+                managers=managers if managers is not None else row.managers,
+                monitors=monitors if monitors is not None else row.monitors,
+            )
+            await self._store.save_access([row], entry)
+            self._rows[host.id] = row
+
+    async def delete_user(self, user: User, *entries: Entry) -> None:
+        """Delete a user; somebody else of that name will inherit nothing. Raises what ``Accounts.delete`` does."""
+        lower = user.name.lower()
+        async with self._changing:
+            left = [_left(row, lambda name: name.lower() != lower) for row in self._rows.values()]
+            changed = [row for row in left if row != self._rows[row.host_id]]
+            before = [self._rows[row.host_id] for row in changed]
+            self._took(changed)  # first: who listens to the accounts looks here
+            try:
+                await self._accounts.delete(user, changed, *entries)
+            except BaseException:
+                self._took(before)
+                raise
+
+    async def config_wins(self, config: Config, hosts: Iterable[Host]) -> None:
+        """A config was read again: what it names goes back to what it says, and whom it no longer has is gone."""
+        sections = {host.id: config.hosts_by_name.get(host.name.lower()) or HostConfig() for host in hosts}
+        named = {name.lower() for name in config.users}
+
+        def stays(name: str) -> bool:
+            user = self._accounts.get(name)
+            of_config = user is not None and user.source == "config"
+            return name.lower() in named or (not of_config and self._is_known(name))
+
+        async with self._changing:
+            await self._keep(
+                _left(_overruled(row, sections.get(row.host_id) or HostConfig()), stays) for row in self._rows.values()
+            )
+
+    def unknown_people(self, config: Config) -> list[str]:
+        """``hosts.web1.owner: there is no user alice``: each name that nobody has, where the config has it first."""
+        places: dict[str, list[str]] = {}
+        for key, name in _people(config):
+            if self._accounts.get(name) is None:
+                places.setdefault(name, []).append(key)
+        found = [
+            f"{keys[0]}: there is no user {name}" + (f" (and {len(keys) - 1} more of the kind)" if keys[1:] else "")
+            for name, keys in places.items()
+        ]
+        return found[:UNKNOWN_TOLD] + ([f"{len(found)} names in hosts have no user"] if found[UNKNOWN_TOLD:] else [])
+
+    async def _keep(self, rows: Iterable[AccessRow]) -> None:
+        changed = [row for row in rows if row != self._rows[row.host_id]]
+        if changed:
+            await self._store.save_access(changed)
+            self._took(changed)
+
+    def _took(self, rows: Iterable[AccessRow]) -> None:
+        self._rows |= {row.host_id: row for row in rows}
+
+    def _is_known(self, name: str) -> bool:
+        """Whether it is a user's; as long as there are none, anybody may be one later."""
+        return not len(self._accounts) or self._accounts.get(name) is not None
+
+
+def _people(config: Config) -> Iterator[tuple[str, str]]:
+    """(key, user name) of everybody to whom the config gives a host."""
+    if config.default_owner:
+        yield "default_owner", config.default_owner
+    for host_name, section in config.hosts.items():
+        if section.owner:
+            yield f"hosts.{host_name}.owner", section.owner
+        for role, names in (("managers", section.managers), ("monitors", section.monitors)):
+            yield from ((f"hosts.{host_name}.{role}", name) for name in names or ())
+
+
+def _overruled(row: AccessRow, section: HostConfig) -> AccessRow:
+    """What the config does not say."""
+    return AccessRow(
+        row.host_id,
+        None if section.owner is not None else row.owner,
+        None if section.managers is not None else row.managers,
+        None if section.monitors is not None else row.monitors,
+    )
+
+
+def _left(row: AccessRow, stays: Callable[[str], bool]) -> AccessRow:
+    """What is left of it with these names alone."""
+    managers, monitors = (
+        None if names is None else tuple(filter(stays, names)) for names in (row.managers, row.monitors)
+    )
+    return AccessRow(row.host_id, row.owner if row.owner is not None and stays(row.owner) else None, managers, monitors)

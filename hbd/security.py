@@ -1,0 +1,102 @@
+"""Everything that decides who gets in, built together and configured together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+from hbd.accounts import Accounts
+from hbd.attempts import Attempts
+from hbd.audit import Audit
+from hbd.config import Config
+from hbd.errors import StorageError
+from hbd.host_access import HostAccess
+from hbd.hosts import Hosts
+from hbd.oidc import Provider
+from hbd.passwords import Passwords
+from hbd.second_factor import SecondFactors
+from hbd.signin import SignIn
+from hbd.stats import Stats
+from hbd.store import Store
+
+log = logging.getLogger(__name__)
+
+SAVE_SECONDS = 30.0  # so late may "last used" be after a crash
+
+
+class Security:
+    def __init__(self, config: Config, store: Store, stats: Stats, passwords: Passwords | None = None) -> None:
+        self.accounts = Accounts(config, store)
+        self.host_access = HostAccess(store, self.accounts)
+        self.passwords = passwords or Passwords()
+        self._attempts = Attempts(*_login_limits(config))
+        self.audit = Audit(store, stats)
+        self.sign_in = SignIn(self.accounts, self.passwords, self._attempts, self.audit)
+        self.second_factors = SecondFactors(self.accounts)
+        self.provider = _provider(config)
+        self._config = config
+        self.accounts.changed.append(self.sign_in.know)
+
+    async def load(self, now: float) -> None:
+        """Know everybody and everything of the config and the store. Raises StorageError."""
+        await self.accounts.load(now)
+        await self.host_access.load()
+        self.sign_in.know()
+        self.sign_in.remember()
+
+    async def configure(self, config: Config, hosts: Hosts, now: float) -> None:
+        """Take a config that was read again. Raises StorageError; then nothing has changed that cannot stay so."""
+        await self.host_access.config_wins(config, hosts.everyone())
+        await self.accounts.configure(config, now)
+        self._attempts.configure(*_login_limits(config))
+        old, self._config = self._config, config
+        if (old.auth.oidc, old.base_url) != (config.auth.oidc, config.base_url):
+            gone, self.provider = self.provider, _provider(config)
+            if gone is not None:
+                await gone.close()
+
+    def warnings(self, config: Config) -> list[str]:
+        """``key: reason``: what only shows once the users are known."""
+        if not len(self.accounts):
+            return []
+        found = self.host_access.unknown_people(config)
+        if self.accounts.first_admin() is None:
+            found.append("users: nobody is admin; make somebody one: hbd user role NAME admin")
+        return found
+
+    async def run(self) -> None:
+        """Write down what is noted, and when things were last used, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.audit.run())
+            group.create_task(self._save_uses())
+
+    async def _save_uses(self) -> None:
+        while True:
+            await asyncio.sleep(SAVE_SECONDS)
+            await self._try_to_save()
+
+    async def _try_to_save(self) -> None:
+        try:
+            await self.accounts.save_uses(time.time())
+        except StorageError as error:
+            log.debug("uses of tokens were not written down: %s", error)
+
+    async def close(self) -> None:
+        """Write what waits; nobody signs in any more."""
+        self.passwords.close()
+        if self.provider is not None:
+            await self.provider.close()
+        await self._try_to_save()
+        await self.audit.write()
+
+
+def _provider(config: Config) -> Provider | None:
+    if config.auth.oidc.issuer is None or config.base_url is None:
+        return None
+    return Provider(config.auth.oidc, f"{config.base_url}/login/oidc/callback")
+
+
+def _login_limits(config: Config) -> tuple[int, int, float]:
+    limits = config.limits
+    return limits.logins_per_account, limits.logins_per_address, limits.login_window
