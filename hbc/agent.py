@@ -60,7 +60,14 @@ class Agent:
         self.outbox = Outbox(spool)
         self.interval = config.interval
         self._identity = identity
-        self.link = Link(config.servers, self.outbox, hello=self._hello, on_welcome=self._welcomed, advise=self._advise)
+        self.link = Link(
+            config.servers,
+            self.outbox,
+            hello=self._hello,
+            on_welcome=self._welcomed,
+            advise=self._advise,
+            trust=config.trust,
+        )
         self.heart = Heart(
             identity.run_id, identity.event, lambda: identity.key_hash, config.heartbeat.interval or config.interval
         )
@@ -244,7 +251,7 @@ class Agent:
             if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
                 log.warning(
                     "%s is not encrypted: everybody on the way can read the agent's key; "
-                    "put a TLS proxy before hbd (docs/agent.md) and use https",
+                    "have hbd speak TLS (docs/running.md) and use https",
                     server,
                 )
 

@@ -76,6 +76,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--server", metavar="URL", action="append", type=_checked("server_url"), help="daemon; repeatable")
     run.add_argument("--key", type=_checked("key_text"), help="agent key; visible to other users here, see --key-file")
     run.add_argument("--key-file", metavar="FILE", help="file with the agent key; a key handed out is kept there")
+    trust = run.add_mutually_exclusive_group()
+    trust.add_argument("--ca-file", metavar="FILE", help="PEM of the authority to trust instead of the system's")
+    trust.add_argument("--pin-file", metavar="FILE", help="PEM of the server's own certificate, to trust it alone")
     run.add_argument("--name", type=_checked("host_name"), help="name of this host; default: the machine's")
     run.add_argument("--interval", metavar="TIME", type=_checked("interval"), help="between reports: 10, 90s, 5m")
     run.add_argument("-v", "--verbose", action="store_true", help="tell more in the log")
@@ -111,9 +114,14 @@ def _run(options: argparse.Namespace) -> int:
     from hbc.agent import Agent
     from hbc.logs import set_up
     from hbc.spool import SpoolLocked
+    from hbc.trust import TrustProblem
 
     set_up(verbose=options.verbose)
     config = _configured(options)
+    try:
+        config.trust.context()
+    except TrustProblem as problem:
+        raise Failed(f"hbc: {config.locate(str(problem))}") from None
     identity, spool = _state(config, options.key or os.environ.get("HBC_KEY"))
     log = logging.getLogger("hbc")
     log.info("version %s, host %s, reporting to %s", __version__, config.name, ", ".join(config.servers))
@@ -203,6 +211,7 @@ def _check_config(options: argparse.Namespace) -> int:
     from hbc.config import ConfigError, examine, find
     from hbc.identity import KeyProblem, read_key
     from hbc.plugins.build import build
+    from hbc.trust import TrustProblem
 
     try:
         config, problems = examine(find(options.config))
@@ -214,6 +223,10 @@ def _check_config(options: argparse.Namespace) -> int:
             read_key(config.key_file)
         except KeyProblem as problem:
             more.append(f"key_file: {problem}")
+    try:
+        config.trust.context()
+    except TrustProblem as problem:
+        more.append(str(problem))
     problems += [(config.line(problem), problem) for problem in more]
     if problems:
         head = f"{config.source}:" if config.source else ""
@@ -231,6 +244,7 @@ def _configured(options: argparse.Namespace) -> Config:
     from pathlib import Path
 
     from hbc.config import ConfigError, find, load
+    from hbc.trust import Trust
 
     try:
         config = load(find(options.config))
@@ -244,6 +258,10 @@ def _configured(options: argparse.Namespace) -> Config:
     config = replace(config, **{key: value for key, value in given.items() if value})
     if getattr(options, "key_file", None):
         config = replace(config, key=None, key_file=Path(options.key_file))
+    if getattr(options, "ca_file", None):
+        config = replace(config, trust=Trust(ca_file=Path(options.ca_file)))
+    if getattr(options, "pin_file", None):
+        config = replace(config, trust=Trust(pin_file=Path(options.pin_file)))
     return config
 
 

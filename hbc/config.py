@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from hbc.trust import SYSTEM_TRUST, Trust
 from hbc.wire import HTTP_PORT
 from hbc.yaml_text import parse
 
@@ -75,6 +76,7 @@ class Config:
     servers: tuple[str, ...] = (DEFAULT_SERVER,)
     key: str | None = field(default=None, repr=False)
     key_file: Path | None = None
+    trust: Trust = SYSTEM_TRUST
     name: str = ""
     interval: float = 10.0
     tags: tuple[str, ...] = ()
@@ -206,6 +208,7 @@ def _read(top: _Reader, path: Path) -> Config:
         servers=top.get("server", _servers, (DEFAULT_SERVER,)),
         key=key,
         key_file=key_file,
+        trust=Trust(top.get("ca_file", local, None), top.get("pin_file", local, None)),
         name=top.get("name", host_name, "") or machine_name(),
         interval=top.get("interval", interval, 10.0),
         tags=top.get("tags", _texts, ()),
@@ -232,6 +235,8 @@ def _read(top: _Reader, path: Path) -> Config:
     )
     if key is not None and key_file is not None:
         top.note("key_file", "give either key or key_file")
+    if config.trust.ca_file is not None and config.trust.pin_file is not None:
+        top.note("pin_file", "give either ca_file or pin_file")
     for section in (top, heartbeat, spool, allow):
         section.close()
     return config

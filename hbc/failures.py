@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 _ERRNO = re.compile(r"\[Errno (\d+)\]")
 _PLAIN_HTTP = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"})  # what OpenSSL makes of an answer without TLS
+_UNKNOWN_AUTHORITY = frozenset({2, 18, 19, 20, 21})  # X509_V_ERR_…: somebody vouches for it whom we do not know
 
 
 def explain(error: Exception, server: str) -> str:
@@ -20,7 +21,8 @@ def explain(error: Exception, server: str) -> str:
     port = parts.port or (443 if parts.scheme == "https" else 80)
     where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the TLS certificate is not trusted: {error.verify_message.rstrip('.')} ({where})"
+        hint = "; name its authority in ca_file" if error.verify_code in _UNKNOWN_AUTHORITY else ""
+        return f"the TLS certificate is not trusted: {error.verify_message.rstrip('.')} ({where}){hint}"
     if isinstance(error, ssl.SSLError):
         if error.reason in _PLAIN_HTTP:
             return f"no TLS is spoken there; is it a http:// server? ({where})"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit, urlunsplit
 
 from hbc import __version__
+from hbc.trust import SYSTEM_TRUST, Trust, TrustProblem
 from hbc.wire import LINK_PATH, MAX_FRAME_BYTES, Hello, Welcome
 
 if TYPE_CHECKING:  # 5 MiB that ``hbc once`` does not need
@@ -39,11 +40,13 @@ def link_url(server: str) -> str:
     return urlunsplit((scheme, parts.netloc, parts.path.rstrip("/") + LINK_PATH, "", ""))
 
 
-async def greet(server: str, hello: Callable[[], Hello]) -> tuple[ClientConnection, Welcome]:
+async def greet(
+    server: str, hello: Callable[[], Hello], trust: Trust = SYSTEM_TRUST
+) -> tuple[ClientConnection, Welcome]:
     """An open link and its welcome. Raises Refused, or OSError and its like when there is no talking to the server."""
     from websockets.exceptions import WebSocketException
 
-    socket = await _connect(server)
+    socket = await _connect(server, trust)
     try:
         await socket.send(json.dumps(hello()))
         async with asyncio.timeout(OPEN_TIMEOUT):
@@ -59,7 +62,7 @@ async def greet(server: str, hello: Callable[[], Hello]) -> tuple[ClientConnecti
         raise
 
 
-async def _connect(server: str) -> ClientConnection:
+async def _connect(server: str, trust: Trust) -> ClientConnection:
     from websockets.asyncio.client import connect
     from websockets.exceptions import InvalidStatus, WebSocketException
 
@@ -69,9 +72,12 @@ async def _connect(server: str) -> ClientConnection:
         def process_redirect(self, exc: Exception) -> Exception:
             return exc
 
+    url = link_url(server)
     try:
-        return await Here(
-            link_url(server),
+        secured = trust.context() if url.startswith("wss:") else None
+        socket = await Here(
+            url,
+            ssl=secured,
             compression=None,
             open_timeout=OPEN_TIMEOUT,
             ping_interval=PING_SECONDS,
@@ -88,6 +94,15 @@ async def _connect(server: str) -> ClientConnection:
         raise ConnectionError(text) from None
     except (WebSocketException, ImportError) as error:  # the latter: a SOCKS proxy that nothing here can speak to
         raise ConnectionError(f"no WebSocket: {error}") from None
+    except TrustProblem as problem:
+        raise ConnectionError(str(problem)) from None
+    if secured is not None:
+        try:
+            trust.check(socket.transport.get_extra_info("ssl_object").getpeercert(binary_form=True))
+        except TrustProblem as problem:
+            await close(socket)
+            raise ConnectionError(str(problem)) from None
+    return socket
 
 
 def _retry_after(headers: Headers) -> float | None:

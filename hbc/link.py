@@ -20,6 +20,7 @@ from hbc.failures import explain
 from hbc.greeting import RETRY_MAX, Refused, close, greet, parse, said, seconds
 from hbc.outbox import Outbox
 from hbc.segment import Entry
+from hbc.trust import SYSTEM_TRUST, Trust
 from hbc.wire import Bye, Hello, Rejected, Welcome
 
 if TYPE_CHECKING:  # 5 MiB that ``hbc once`` does not need
@@ -80,10 +81,11 @@ class Link:
         on_welcome: Callable[[str, Welcome], None],
         backoff: Backoff | None = None,
         advise: Callable[[str], str] = lambda code: "",
+        trust: Trust = SYSTEM_TRUST,
     ) -> None:
         """hello: makes the first frame of a session. on_welcome: told the server's URL and its welcome.
 
-        advise: what to add to the log when a server refuses us, by the code of its refusal.
+        advise: what to add to the log when a server refuses us, by the code of its refusal. trust: whom to believe.
         """
         self.connected = False
         self.welcomes = 0  # sessions since the start
@@ -93,6 +95,7 @@ class Link:
         self._on_welcome = on_welcome
         self._backoff = backoff or Backoff()
         self._advise = advise
+        self._trust = trust
         self._not_before = [0.0] * len(servers)  # monotonic: a server that refused is left alone until then
         self._told: dict[int, str] = {}  # the last failure logged of each server
         self._busy: set[str] = set()  # the reasons logged since a report was acknowledged
@@ -162,7 +165,7 @@ class Link:
         return None
 
     async def _open(self, rank: int) -> Session:
-        return Session(rank, *await greet(self._servers[rank], self._hello))
+        return Session(rank, *await greet(self._servers[rank], self._hello, self._trust))
 
     def _leave_alone(self, rank: int, wait: float) -> None:
         self._not_before[rank] = time.monotonic() + wait * random.uniform(1.0, 1.25)  # noqa: S311

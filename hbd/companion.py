@@ -44,13 +44,30 @@ class Companion:
         self._hosts = hosts
         self._process: asyncio.subprocess.Process | None = None
         self._task: asyncio.Task[None] | None = None
+        self._pinned: Path | None = None  # what the agent trusts, where the daemon speaks TLS
 
-    async def start(self, server: str) -> None:
-        """Give it a key if it has none that works, and start it. server: URL of this daemon."""
+    async def start(self, server: str, certificate: str | None = None) -> None:
+        """Give it a key if it has none that works, and start it.
+
+        server: URL of this daemon. certificate: the one that it serves there, PEM; the agent trusts no other, and asks
+        for no name, which 127.0.0.1 seldom is.
+        """
         make_private_folder(self._folder)
+        if certificate is not None:
+            self._pinned = self._folder / "server.pem"
+            self.pin(certificate)
         key_file = self._folder / "key"
         await self._ensure_key(key_file)
         self._task = asyncio.create_task(self._keep_running(server, key_file))
+
+    def pin(self, certificate: str) -> None:
+        """The daemon serves another certificate from now on; the agent reads it at its next connection."""
+        if self._pinned is None:
+            return
+        try:
+            _write(self._pinned, certificate)
+        except OSError as error:
+            log.error("the agent beside the daemon cannot be told the new certificate: %s", error)
 
     async def stop(self) -> None:
         if self._task is None:
@@ -99,6 +116,7 @@ class Companion:
         return await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", _START, str(os.getpid()), "run", "--server", server),
             *("--key-file", str(key_file), "--name", machine_name()),
+            *(("--pin-file", str(self._pinned)) if self._pinned else ()),
             stdin=asyncio.subprocess.DEVNULL,
             env=os.environ | {"STATE_DIRECTORY": str(self._folder)},
         )
@@ -112,12 +130,13 @@ def _read(key_file: Path) -> str:
         return ""
 
 
-def _write(key_file: Path, key: str) -> None:
-    fresh = key_file.with_suffix(".new")
+def _write(path: Path, text: str) -> None:
+    """Put a file in place whole, for this user alone."""
+    fresh = path.with_suffix(".new")
     fresh.unlink(missing_ok=True)
     with os.fdopen(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
-        file.write(key + "\n")
-    fresh.replace(key_file)
+        file.write(text + "\n")
+    fresh.replace(path)
 
 
 def machine_name() -> str:

@@ -10,6 +10,7 @@ from ipaddress import ip_address
 LOOPBACK = ("127.0.0.1", "::1")
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - only where the config asks for all interfaces
 EPHEMERAL_TRIES = 20
+BACKLOG = 4096  # thousands of agents come back at the same moment after a restart
 RECEIVE_BUFFER_BYTES = 8 << 20  # a burst of heartbeats waits here while the loop is busy; the kernel may give less
 
 
@@ -97,7 +98,7 @@ def _open(family: socket.AddressFamily, kind: socket.SocketKind, address: str, p
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
         sock.bind((address, port))
         if kind == socket.SOCK_STREAM:
-            sock.listen(4096)
+            sock.listen(BACKLOG)
     except OSError as error:
         sock.close()
         if error.errno == errno.EADDRNOTAVAIL and address in ("::1", "::"):

@@ -9,6 +9,7 @@ import re
 import signal
 import socket
 import sqlite3
+import ssl
 import sys
 import time
 from collections import Counter
@@ -72,6 +73,8 @@ class Program:
     def __init__(self, module: str, arguments: Sequence[str], folder: Path) -> None:
         self.folder = folder
         self.output = folder / f"{module}.log"
+        self.within: Sequence[str] = ()
+        """a command that runs another one somewhere else, such as in a network of its own"""
         self._command = [sys.executable, "-m", module, *arguments]
         self._process: asyncio.subprocess.Process | None = None
 
@@ -97,6 +100,7 @@ class Program:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("HBD_", "HBC_", "XDG_"))}
         with self.output.open("ab") as output:
             self._process = await asyncio.create_subprocess_exec(
+                *self.within,
                 *self._command,
                 cwd=self.folder,
                 env=kept | {"HOME": str(self.folder), "STATE_DIRECTORY": str(self.folder)},
@@ -144,6 +148,8 @@ class Daemon(Program):
         """settings: keys of the config file beside those that are set here; options: of ``hbd run``."""
         folder.mkdir(exist_ok=True)
         self.config_file = folder / "hbd.yaml"
+        self.authority: Path | None = None
+        """the certificate authority that vouches for it, with ``hbd_tls``"""
         super().__init__("hbd", ["run", "-c", str(self.config_file), *options], folder)
         self.settings: dict[str, Any] = {
             "database": str(folder / "hbd.db"),
@@ -161,11 +167,11 @@ class Daemon(Program):
     def url(self) -> str:
         """Where it serves; with ``hbd_port: 0`` what it printed, "" before that."""
         if port := self.settings["hbd_port"]:
-            return f"http://127.0.0.1:{port}"
+            return f"{'https' if self.settings.get('hbd_tls') else 'http'}://127.0.0.1:{port}"
         return next((url.rstrip("/") for url in self.printed_urls() if url.startswith("http")), "")
 
     def printed_urls(self) -> list[str]:
-        return re.findall(r"\b(?:http|ws|udp)://\S+", self.text)
+        return re.findall(r"\b(?:https?|wss?|udp)://\S+", self.text)
 
     def configure(self, **settings: Any) -> None:
         """Write the config file with these settings added."""
@@ -191,8 +197,9 @@ class Daemon(Program):
         if not self.url:
             return None
         timeout = aiohttp.ClientTimeout(total=5 * SLOW)
+        trusted = ssl.create_default_context(cafile=self.authority)
         try:
-            async with aiohttp.request("GET", self.url + path, timeout=timeout) as answer:
+            async with aiohttp.request("GET", self.url + path, timeout=timeout, ssl=trusted) as answer:
                 if answer.status != 200:
                     return None
                 return await (answer.json() if answer.content_type == "application/json" else answer.text())

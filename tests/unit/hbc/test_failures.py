@@ -13,9 +13,9 @@ import pytest
 from hbc.failures import explain
 
 
-def certificate_error(message: str) -> ssl.SSLCertVerificationError:
+def certificate_error(code: int, message: str) -> ssl.SSLCertVerificationError:
     error = ssl.SSLCertVerificationError(1, "certificate verify failed")
-    error.verify_message = message
+    error.verify_code, error.verify_message = code, message
     return error
 
 
@@ -48,9 +48,14 @@ def tls_error(reason: str) -> ssl.SSLError:
         (TimeoutError("timed out during opening handshake"), "http://a:1", "connection timed out (a:1)"),
         (TimeoutError(), "http://a:1", "connection timed out (a:1)"),
         (
-            certificate_error("self-signed certificate"),
+            certificate_error(18, "self-signed certificate"),
             "https://a:1",
-            "the TLS certificate is not trusted: self-signed certificate (a:1)",
+            "the TLS certificate is not trusted: self-signed certificate (a:1); name its authority in ca_file",
+        ),
+        (
+            certificate_error(10, "certificate has expired"),
+            "https://a:1",
+            "the TLS certificate is not trusted: certificate has expired (a:1)",
         ),
         (tls_error("WRONG_VERSION_NUMBER"), "https://a:1", "no TLS is spoken there; is it a http:// server? (a:1)"),
         (tls_error("NO_CIPHERS_AVAILABLE"), "https://a:1", "TLS failed: no ciphers available (a:1)"),

@@ -155,6 +155,21 @@ def test_key_file_that_an_enrolment_will_write_is_no_problem(tmp_path: Path) -> 
     assert main(["check-config", "-c", config(tmp_path, "key_file: key")]) == 0
 
 
+def test_check_config_reads_the_certificates_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = config(tmp_path, "name: web1\nca_file: ca.pem\n")
+    (tmp_path / "ca.pem").write_text("nothing")
+    assert main(["check-config", "-c", file]) == 1
+    assert capsys.readouterr().err == f"{file}:2: ca_file: there is no certificate in {tmp_path}/ca.pem\n"
+
+
+def test_no_agent_starts_with_certificates_that_it_cannot_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", "-c", config(tmp_path, ""), "--ca-file", str(tmp_path / "ca.pem")]) == 1
+    reason = f"{tmp_path}/ca.pem cannot be read: No such file or directory"
+    assert reason in capsys.readouterr().err
+
+
 def test_output_cut_short_by_its_reader_is_no_failure(tmp_path: Path) -> None:
     command = f"{sys.executable} -m hbc plugins | true; exit ${{PIPESTATUS[0]}}"
     result = subprocess.run(
