@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
@@ -84,12 +85,13 @@ class Agents:
         host = self._hosts.known(name)
         if host is None:
             raise NotFound(f"Host '{name}' not found")
+        watchers = self._running.feed.watchers(host) if self._running else set()
         await self._enrolment.remove(host)
         if self._running:
             await self._running.links.drop(host, "this host was removed")
             self._running.heartbeats.forget(host.id)
             self._running.pipeline.forget(host)
-            self._running.feed.start_over()
+            self._running.feed.lost(host, watchers, time.monotonic())
             self._running.pipeline.note(f"host {host.name} was removed", Moment.now())
 
     def _note(self, text: str, name: str) -> None:

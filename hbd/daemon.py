@@ -7,15 +7,16 @@ import contextlib
 import gc
 import logging
 import socket
+import ssl
 import time
-from collections.abc import Awaitable, Coroutine, Sequence
+from collections.abc import Awaitable, Coroutine, Iterable, Sequence
 from functools import partial
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
-from hbd import __version__, listen, logs
+from hbd import __version__, listen, logs, tls
 from hbd import config as configuration
 from hbd.agents import Agents, Running
 from hbd.companion import Companion
@@ -26,22 +27,28 @@ from hbd.errors import ConfigError, HbdError
 from hbd.feed import Feed
 from hbd.hosts import Host, Hosts
 from hbd.model import Family, Moment, State
+from hbd.people import People
 from hbd.pipeline import Pipeline
 from hbd.presence import KnownConnection, Presence
 from hbd.receivers.agent_link import AgentLinks
 from hbd.receivers.udp import HeartbeatProtocol, Heartbeats
 from hbd.rings import Rings
+from hbd.security import Security
 from hbd.stats import Stats
 from hbd.store import Store
+from hbd.tls import Certificate, Pair
 from hbd.upkeep import Upkeep
 from hbd.web import make_app, make_feed_app, schemas
 from hbd.web.frames import WebSocketFrames
 from hbd.web.hostview import HostViews
 from hbd.web.parts import Parts
 from hbd.web.server import Runner
+from hbd.web.throttle import Throttle
+from hbd.web.tls_site import TlsSite
 
 log = logging.getLogger(__name__)
 
+REVIEW_SECONDS = 0.5  # how often everybody on the feed is asked whether they still may be there
 TICK_SECONDS = 0.1  # how often time passes for presence; also how the lag of the loop is measured
 SAMPLES_AT_ONCE = 200  # added to the rings before others get their turn on the loop
 CHANGES_TOLD = 10
@@ -50,8 +57,12 @@ REFILL_SECONDS = 2.0  # how long a start waits for the rings to be filled; the r
 
 class Daemon:
     def __init__(self, config: Config, *, with_agent: bool = False, overridden: dict[str, Any] | None = None) -> None:
-        """overridden: keys of the config that the command line set; they stay so at a reload."""
+        """overridden: keys of the config that the command line set; they stay so at a reload.
+
+        Raises HbdError when there is a certificate to serve and it cannot be used.
+        """
         self.config = config
+        self.certificate = Certificate(tls.load(config.certificate)) if config.certificate else None
         self.urls: list[str] = []
         self.feed_urls: list[str] = []
         self.heartbeat_urls: list[str] = []
@@ -83,6 +94,8 @@ class Daemon:
         self.presence = Presence(config.grace, self._started)
         self.views = HostViews(self.hosts, self.presence, self.rings)
         self.feed = Feed(self.hosts, WebSocketFrames(self.views), self.stats, config.limits.max_subscribers)
+        self.security = Security(config, self.store, self.stats)
+        self.throttle = Throttle(config.limits.requests_per_second, config.limits.request_burst)
         self.enrolment = Enrolment(self.hosts, self.store, self._know)
         self.pipeline = Pipeline(self.hosts, self.presence, self.rings, self.store, self.feed, self.stats)
         self.heartbeats = Heartbeats(self.enrolment, self.pipeline, self.stats)
@@ -94,13 +107,24 @@ class Daemon:
             self.heartbeats,
             self.stats,
             on_facts=self._apply_settings,
+            closed=lambda: not self.security.accounts.open,
         )
-        self.upkeep = Upkeep(config, self.hosts, self.store, self.pipeline)
+        self.upkeep = Upkeep(config, self.hosts, self.store, self.pipeline, self.certificate)
         self.companion = Companion(config.database, self.enrolment, self.hosts)
+        if self.certificate is not None:
+            self.stats.gauge(
+                "certificate_expires_timestamp_seconds",
+                "When the TLS certificate expires.",
+                partial(_expires, self.certificate),
+            )
         running = Running(self.presence, self.pipeline, self.links, self.heartbeats, self.feed)
+        security = self.security
+        people = People(security.accounts, security.host_access, security.second_factors, self.hosts)
         self.control = Control(
             config.database,
-            Agents(self.enrolment, self.hosts, self.store, running).commands() | {"reload": self._reload_now},
+            Agents(self.enrolment, self.hosts, self.store, running).commands()
+            | people.commands()
+            | {"reload": self._reload_now},
         )
         self.parts = Parts(
             config=config,
@@ -111,6 +135,15 @@ class Daemon:
             feed=self.feed,
             views=self.views,
             stats=self.stats,
+            accounts=self.security.accounts,
+            host_access=self.security.host_access,
+            apply_access=self._apply_access,
+            passwords=self.security.passwords,
+            sign_in=self.security.sign_in,
+            second_factors=self.security.second_factors,
+            audit=self.security.audit,
+            provider=lambda: self.security.provider,
+            throttle=self.throttle,
             status=self.status,
             unready=self.unready,
             agent_link=self.links.serve,
@@ -122,7 +155,9 @@ class Daemon:
         """Open the database, listen, serve. Raises HbdError or OSError, with nothing left open, when that fails."""
         try:
             await self.store.open()
+            await self.security.load(self._started.wall)
             await self._remember()
+            self.security.accounts.changed.append(self._people_changed)
             self._turns = self._go(self.pipeline.run(), "writing")
             refill = asyncio.create_task(self._refill(await self.store.samples.last_id()))
             self._tasks.add(refill)
@@ -133,16 +168,19 @@ class Daemon:
             self._go(self.feed.run(), "the live feed")
             self._go(self._pass_time(), "the clock")
             self._go(self.upkeep.run(), "upkeep")
+            self._go(self.security.run(), "the audit log")
             if self._with_agent:
-                await self.companion.start(listen.from_here(self.urls[0]))
+                pinned = self.certificate.pem() if self.certificate and self.config.hbd_tls else None
+                await self.companion.start(listen.from_here(self.urls[0]), pinned)
         except BaseException:
             await self.stop()
             raise
         self.pipeline.note(f"hbd {__version__} started", Moment.now())
         calm_collector()
         self._ready = True
-        for warning in self.config.warnings:
+        for warning in [*self.config.warnings, *self.security.warnings(self.config)]:
             log.warning("%s", warning)
+        self.upkeep.warn_of_certificate(Moment.now())
 
     async def stop(self) -> None:
         """Stop everything in the order in which data flows; what was taken is on disk when this returns."""
@@ -158,6 +196,8 @@ class Daemon:
         for task in self._tasks - {self._turns}:
             task.cancel()
         await asyncio.gather(*(self._tasks - {self._turns}), return_exceptions=True)
+        if was_ready:
+            await self._try(self.security.close())
         if self._turns is not None:
             if was_ready:
                 self.pipeline.note(f"hbd {__version__} stopped", Moment.now())
@@ -225,15 +265,34 @@ class Daemon:
 
     def _apply_settings(self, host: Host) -> None:
         settings = configuration.host_settings(self.config, host.name)
-        host.owner = settings.owner
-        host.managers = list(settings.managers or ())
-        host.monitors = list(settings.monitors or ())
+        self._apply_people(host)
         host.watched = settings.watch
         host.dyn = settings.dyn
         host.enabled = settings.enabled
         host.interval = settings.interval
         host.tags = list(dict.fromkeys([*host.agent_tags, *settings.tags]))
         host.version += 1
+
+    def _apply_people(self, host: Host) -> bool:
+        """Whether it changed who may do what with a host."""
+        found = self.security.host_access.of(host, self.config)
+        if (found.owner, found.managers, found.monitors) == (host.owner, tuple(host.managers), tuple(host.monitors)):
+            return False
+        host.owner, host.managers, host.monitors = found.owner, list(found.managers), list(found.monitors)
+        host.version += 1
+        return True
+
+    def _apply_access(self, hosts: Iterable[Host]) -> None:
+        """Who may do what with these hosts has changed: whoever loses one sees no more of it."""
+        for host in hosts:
+            watchers = self.feed.watchers(host)
+            if self._apply_people(host):
+                self.feed.lost(host, watchers, time.monotonic())
+
+    def _people_changed(self) -> None:
+        """Users, sessions or tokens have changed: who is nobody any more leaves, and the first admin may be another."""
+        self._apply_access(self.hosts.everyone())
+        self.feed.review(time.monotonic())
 
     async def _refill(self, last_id: int) -> None:
         """Fill the rings from disk, a host at a time and some samples at once."""
@@ -251,8 +310,13 @@ class Daemon:
 
     async def _listen(self) -> None:
         config = self.config
+        over_tls = self.certificate.context if self.certificate else None
+        if over_tls is None and (config.hbd_tls or config.wss_port is not None):
+            raise HbdError("there is no certificate for TLS, and without one nothing is served in its place")
         http = self._opened(listen.tcp(config.hbd_host, config.hbd_port))
-        feed = self._opened(listen.tcp(config.hbd_host, config.ws_port))
+        # Who asks for TLS does not want tokens to cross the network in the clear: there only wss_port has the feed.
+        feed = self._opened(listen.tcp(None if config.hbd_tls else config.hbd_host, config.ws_port))
+        safe_feed = [] if config.wss_port is None else self._opened(listen.tcp(config.hbd_host, config.wss_port))
         beats = self._opened(listen.udp(config.hbd_host, config.hb_port))
         self.links.heartbeat_port = beats[0].getsockname()[1]
         loop = asyncio.get_running_loop()
@@ -261,33 +325,43 @@ class Daemon:
             protocol = partial(HeartbeatProtocol, self.heartbeats, family)
             transport, _ = await loop.create_datagram_endpoint(protocol, sock=sock)
             self._datagrams.append(transport)
-        await self._serve(make_app(self.parts), http)
+        await self._serve(make_app(self.parts), http, over_tls if config.hbd_tls else None)
         await self._serve(make_feed_app(self.parts), feed)
-        self.urls = [listen.url("http", sock, "/") for sock in http]
-        if not config.users and not all(map(listen.is_loopback, http)):
+        if safe_feed:
+            await self._serve(make_feed_app(self.parts), safe_feed, over_tls)
+        self.urls = [listen.url("https" if config.hbd_tls else "http", sock, "/") for sock in http]
+        if self.security.accounts.open and not all(map(listen.is_loopback, http)):
             log.warning("no users are set up: whoever can reach %s over the network sees everything", self.urls[0])
         self.feed_urls = [listen.url("ws", sock, "/hbd") for sock in feed]
+        self.feed_urls += [listen.url("wss", sock, "/hbd") for sock in safe_feed]
         self.heartbeat_urls = [listen.url("udp", sock) for sock in beats]
 
     def _opened(self, sockets: list[socket.socket]) -> list[socket.socket]:
         self._sockets += sockets
         return sockets
 
-    async def _serve(self, app: web.Application, sockets: list[socket.socket]) -> None:
-        runner = Runner(app)
+    async def _serve(
+        self, app: web.Application, sockets: list[socket.socket], over_tls: ssl.SSLContext | None = None
+    ) -> None:
+        runner = Runner(app, stats=self.stats)
         self._runners.append(runner)
         await runner.setup()
         for sock in sockets:
-            await web.SockSite(runner, sock).start()
+            kind = web.SockSite if over_tls is None else TlsSite
+            await kind(runner, sock, ssl_context=over_tls, backlog=listen.BACKLOG).start()
 
     async def _pass_time(self) -> None:
         loop = asyncio.get_running_loop()
+        review = loop.time()
         while True:
             due = loop.time() + TICK_SECONDS
             await asyncio.sleep(TICK_SECONDS)
             self._lag.observe(max(0.0, loop.time() - due))
             try:
                 self.pipeline.tick(Moment.now())
+                if due >= review:
+                    review = due + REVIEW_SECONDS
+                    self.feed.review(loop.time())
             except Exception:
                 log.exception("a tick of the clock failed")
 
@@ -300,7 +374,9 @@ class Daemon:
             try:
                 fresh = await asyncio.to_thread(configuration.load, self.config.source)
                 fresh = msgspec.structs.replace(fresh, **self._overridden)
+                pair = await self._renewed(fresh)
                 await self.enrolment.name_hosts(fresh)
+                await self.security.configure(fresh, self.hosts, now.wall)
             except HbdError as error:
                 problems = error.problems if isinstance(error, ConfigError) else [str(error)]
                 self._reload = schemas.Reload(
@@ -310,15 +386,22 @@ class Daemon:
                     log.error("reload failed, the old config stays: %s", problem)
                 self.pipeline.note(f"reload failed, the old config stays: {problems[0]}", now)
             else:
-                links = self._swap(fresh, now)
+                links = self._swap(fresh, pair, now)
                 await asyncio.gather(*links)
             return self._reload
 
-    def _swap(self, fresh: Config, now: Moment) -> list[Awaitable[None]]:
+    async def _renewed(self, fresh: Config) -> Pair | None:
+        """The certificate as its files have it now; None while none is served, or none is wanted after a restart."""
+        if self.certificate is None or fresh.certificate is None:
+            return None
+        return await asyncio.to_thread(tls.load, fresh.certificate)
+
+    def _swap(self, fresh: Config, pair: Pair | None, now: Moment) -> list[Awaitable[None]]:
         """Put a config into force that is known to work; returns the links that have to end because of it."""
         old, self.config = self.config, fresh
         self.parts.config = self.links.config = self.upkeep.config = fresh
         self.feed.max_subscribers = fresh.limits.max_subscribers
+        self.throttle.configure(fresh.limits.requests_per_second, fresh.limits.request_burst)
         logs.configure(fresh.log.level, fresh.log.format)
         self.rings.resize(fresh.samples_per_plugin)
         ending = [end for host in self.hosts.everyone() if (end := self._put_into_force(host)) is not None]
@@ -327,18 +410,23 @@ class Daemon:
         restart = configuration.restart_needed(self._started_with, fresh)
         self._reload = schemas.Reload(at=now.wall, ok=True, problems=[], restart_needed=restart)
         changed = [key for key in configuration.changes(old, fresh) if key not in restart]
+        if self.certificate is not None and pair is not None and self.certificate.replace(pair):
+            changed.append("the certificate")
+            self.companion.pin(self.certificate.pem())
         told = "config reloaded: " + (_some(changed) or "nothing changed")
         if restart:
             told += f"; takes effect after a restart: {', '.join(restart)}"
         log.info("%s", told)
         self.pipeline.note(told, now)
-        for warning in fresh.warnings:
+        for warning in [*fresh.warnings, *self.security.warnings(fresh)]:
             log.warning("%s", warning)
+        self.upkeep.warn_of_certificate(now)
         return ending
 
     def _put_into_force(self, host: Host) -> Awaitable[None] | None:
         """What the new config says of one host; the end of its link, where that has to end."""
         wanted = host.interval
+        self._apply_access([host])
         self._apply_settings(host)
         drop = self.config.is_dropped(host.name)
         if drop and not host.dropped:
@@ -348,8 +436,9 @@ class Daemon:
                 for link in (view.connections if view else ())
             ]
             self.presence.forget(host.id)
+            watchers = self.feed.watchers(host)
             self.hosts.drop(host, True)
-            self.feed.start_over()
+            self.feed.lost(host, watchers, time.monotonic())
         elif host.dropped and not drop:
             self.hosts.drop(host, False)
         if drop:
@@ -366,12 +455,24 @@ class Daemon:
 
     # -------------------------------------------------------------------------------------------------- about itself
 
+    @property
+    def setup_url(self) -> str | None:
+        """Where the first user can be made by whoever sees this; None once there was one."""
+        if self.security.accounts.setup_done:
+            return None
+        return f"{listen.from_here(self.urls[0])}setup/{self.security.sign_in.setup_token}"
+
     def unready(self) -> list[str]:
         """Why the daemon cannot do its work, in words; empty when it can."""
         reasons = [] if self._ready else ["starting or stopping"]
         if self.store.database.problem is not None:
             reasons.append(f"the database does not take writes: {self.store.database.problem}")
         return reasons
+
+    def _warnings(self) -> list[str]:
+        expiry = self.certificate.pair.warning(time.time()) if self.certificate else None
+        people = self.security.warnings(self.config)
+        return [*self.config.warnings, *people, *([expiry] if expiry else [])]
 
     def status(self) -> schemas.Status:
         stats = self.stats
@@ -381,8 +482,8 @@ class Daemon:
             uptime_seconds=time.monotonic() - self._started.mono,
             config_file=str(self.config.source) if self.config.source else None,
             urls=[*self.urls, *self.feed_urls, *self.heartbeat_urls],
-            users=0,
-            warnings=list(self.config.warnings),
+            users=len(self.security.accounts),
+            warnings=self._warnings(),
             reload=self._reload,
             storage=self.store.database.problem or "ok",
             database=str(self.store.database.path),
@@ -398,6 +499,10 @@ class Daemon:
                 for labels, count in (series or {(): 0.0}).items()
             },
         )
+
+
+def _expires(certificate: Certificate) -> float:
+    return certificate.pair.expires
 
 
 def _some(names: Sequence[str]) -> str:

@@ -15,11 +15,14 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
+import msgspec
+
+from hbd.access import EVERYBODY
 from hbd.errors import Conflict
 from hbd.hosts import Host, Hosts
 from hbd.model import Message, Sample
 from hbd.stats import Stats
-from hbd.subscription import Channel, Frames, Key, Subscription, View
+from hbd.subscription import Channel, Frames, Key, Subscription, View, Who, seer
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +34,8 @@ MAX_PENDING = 20_000  # changes that wait for one subscriber
 MAX_MESSAGES_PER_TICK = 500
 
 GOING_AWAY = 1001
-COME_BACK = 1012
 TRY_AGAIN_LATER = 1013
+SIGN_IN = 4401
 
 MESSAGE: Key = ("message", 0, "")
 
@@ -128,11 +131,14 @@ class Feed:
         """Whether nobody else gets in now."""
         return self._shut or len(self._everybody) >= self.max_subscribers
 
-    def subscribe(self, channel: Channel, view: View, now: float) -> Subscription:
-        """Take a subscriber in and start its snapshot. Raises Conflict when there is no room."""
+    def subscribe(self, channel: Channel, view: View, now: float, who: Who = lambda: EVERYBODY) -> Subscription:
+        """Take a subscriber in and start its snapshot. Raises Conflict when there is no room.
+
+        who: whom it stands for, as long as it stands for anybody; see ``review``.
+        """
         if self.full:
             raise Conflict("Too many open connections to the live feed")
-        subscription = Subscription(channel, view)
+        subscription = Subscription(channel, view, who)
         self._everybody.add(subscription)
         self._enter(subscription, view, now)
         return subscription
@@ -156,10 +162,52 @@ class Feed:
             self._take_changes()
             self._snapshots.clear()
 
-    def start_over(self) -> None:
-        """Have everybody come back for a new snapshot: a host is gone, and no change can tell that."""
+    def watchers(self, host: Host) -> set[View]:
+        """The views that show a host. Asked before something changes that may take it from them; see ``lost``."""
+        return {view for view in self._groups if view.sees(host)}
+
+    def lost(self, host: Host, views: Iterable[View], now: float) -> None:
+        """Tell those of these views that do not show the host any more that it is gone, and show it to the others.
+
+        What waits for them is dropped and made anew, for the host is in it.
+        """
+        gone = [self._frames.gone(host.id)]
+        self._frames.forget(host.id)
+        self._snapshots.clear()
+        here = self._hosts.by_id(host.id)
+        for view in views:
+            if here is not None and view.sees(here):
+                continue
+            for subscription in list(self._groups.get(view, ())):
+                if subscription.behind_since is None and not subscription.channel.buffered():
+                    self.tell(subscription, self._frames.pack(gone, view.batch), now)
+                else:
+                    self._begin_again(subscription, view, gone, now)
+        self.host(host.id)
+
+    def review(self, now: float) -> None:
+        """Ask of every subscriber whom it stands for now: who has lost the right to be here goes, at once."""
         for subscription in list(self._everybody):
-            self.send_away(subscription, COME_BACK, "Hosts were removed")
+            if subscription.closed:
+                continue
+            identity = subscription.who()
+            if identity is None:
+                self.send_away(subscription, SIGN_IN, "Sign in again")
+                continue
+            identity = seer(identity)
+            if subscription.wanted is not None:
+                subscription.wanted = msgspec.structs.replace(subscription.wanted, identity=identity)
+            before = subscription.view
+            if before.identity != identity:
+                view = msgspec.structs.replace(before, identity=identity)
+                lost = [host for host in self._hosts if before.sees(host) and not view.sees(host)]
+                self._begin_again(subscription, view, [self._frames.gone(host.id) for host in lost], now)
+
+    def _begin_again(self, subscription: Subscription, view: View, first: Sequence[bytes], now: float) -> None:
+        """Drop what waits for a subscriber and give it the snapshot of a view, after some words."""
+        self._silence(subscription)
+        subscription.backlog.extend(self._frames.pack(first, view.batch))
+        self._enter(subscription, view, now)
 
     def close(self) -> None:
         """Send everybody away and let nobody in any more: the daemon stops."""

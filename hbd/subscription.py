@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
 from msgspec import Struct
 
-from hbd.access import EVERYBODY, Action, Identity, may
+from hbd.access import EVERYBODY, Action, Identity, may, sees_everything
 from hbd.hosts import Host
 from hbd.model import Message, Sample
 
@@ -24,6 +24,9 @@ class Frames(Protocol):
     def host(self, host: Host) -> bytes: ...
     def plugin(self, host: Host, sample: Sample) -> bytes: ...
     def message(self, message: Message) -> bytes: ...
+    def gone(self, host_id: int) -> bytes:
+        """The host is not there any more, or not for whoever reads this."""
+
     def forget(self, host_id: int) -> None:
         """The host has changed: words kept for it are out of date."""
 
@@ -52,24 +55,34 @@ class View(Struct, frozen=True, cache_hash=True):
         return self.types is None or type in self.types
 
     def sees(self, host: Host | None) -> bool:
-        """Whether it shows a host; None: the daemon's own messages, which are for those who look at all hosts."""
+        """Whether it shows a host; None: the daemon's own messages, for those who look at all and after the daemon."""
         if host is None:
-            return self.hosts is None and may(self.identity, Action.VIEW).allowed
+            return self.hosts is None and may(self.identity, Action.INSPECT).allowed
         if self.hosts is not None and host.name.lower() not in self.hosts:
             return False
         return may(self.identity, Action.VIEW, host).allowed
 
 
+def seer(identity: Identity) -> Identity:
+    """An identity as far as the feed is concerned: all who see everything share one view, and its work."""
+    return EVERYBODY if sees_everything(identity) else identity
+
+
+Who = Callable[[], Identity | None]
+"""Whom a subscriber is now, None when it is nobody any more."""
+
+
 class Subscription:
-    """One subscriber. backlog: packed, goes out before anything newer.
+    """One subscriber. who: asked again and again. backlog: packed, goes out before anything newer.
 
     pending, messages: what came since it fell behind, not yet packed: the newest words of each key.
     """
 
-    __slots__ = ("backlog", "behind_since", "channel", "closed", "messages", "pending", "view", "wanted")
+    __slots__ = ("backlog", "behind_since", "channel", "closed", "messages", "pending", "view", "wanted", "who")
 
-    def __init__(self, channel: Channel, view: View) -> None:
+    def __init__(self, channel: Channel, view: View, who: Who) -> None:
         self.channel = channel
+        self.who = who
         self.view = view
         self.wanted: View | None = None
         self.backlog: deque[bytes] = deque()

@@ -12,6 +12,7 @@ from ipaddress import IPv6Address, ip_address
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from hbc import wire
+from hbd import addresses
 from hbd.config import Config
 from hbd.enrolment import Enrolment, LimitReached
 from hbd.errors import Conflict, HbdError, InvalidInput, NotFound, StorageError
@@ -74,10 +75,15 @@ class AgentLinks:
         heartbeats: Heartbeats,
         stats: Stats,
         on_facts: Callable[[Host], None] = lambda host: None,
+        closed: Callable[[], bool] = lambda: False,
     ) -> None:
-        """on_facts is called when an agent has said anew what it knows of its host."""
+        """on_facts is called when an agent has said anew what it knows of its host.
+
+        closed: whether people have to sign in: then agents that nobody enrolled are not taken either, by default.
+        """
         self.config = config
         self.on_facts = on_facts
+        self._closed = closed
         self.heartbeat_port = 0
         """where agents are told to send heartbeats; 0 until the sockets are bound"""
         self._hosts = hosts
@@ -98,7 +104,8 @@ class AgentLinks:
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
         """One connection from its hello to its end."""
-        limits, peer = self.config.limits, request.remote or ""
+        limits, forwarded = self.config.limits, request.headers.getall("X-Forwarded-For", ())
+        peer = addresses.client(request.remote, forwarded, self.config.proxies)
         if self._open.total() >= limits.max_links or (
             limits.max_links_per_address and self._open[peer] >= limits.max_links_per_address
         ):
@@ -208,7 +215,7 @@ class AgentLinks:
     async def _enrol(self, hello: Hello) -> tuple[Host, str]:
         if not is_host_name(hello.name):
             raise Refusal("name", "name: 1-253 letters, digits, '.', '_', '-' or ':' are allowed")
-        if self.config.enrollment != "open":
+        if self.config.enrollment(self._closed()) != "open":
             raise Refusal("enrollment", "a key is needed; make one with: hbd agent add " + hello.name)
         if self.config.is_dropped(hello.name):
             raise Refusal("disabled", f"host '{hello.name}' is in drophosts")

@@ -1,131 +1,126 @@
-"""Who is calling, and from where: the questions before every route."""
+"""Who is calling, and may they: the questions before every route."""
 
 from __future__ import annotations
 
-import ipaddress
-import re
-import socket
+import time
 from collections.abc import Mapping
-from functools import cache
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from hbd.access import EVERYBODY, STRANGER, Identity, may
-from hbd.config import Config
-from hbd.errors import Forbidden, InvalidInput, NotFound
+from hbd.access import EVERYBODY, STRANGER, Action, Role, may
+from hbd.accounts import Credential, Outsider
+from hbd.errors import Conflict, Forbidden, InvalidInput, NotFound
+from hbd.group_roles import role_of
 from hbd.hosts import Host, Hosts
-from hbd.web.call import Route
-from hbd.web.errors import Misdirected, require
+from hbd.store.audit import Entry
+from hbd.web.call import Caller, Kind, Route
+from hbd.web.errors import require
+from hbd.web.origins import client_address, from_proxy, is_secure
+from hbd.web.parts import Parts
 
-HOST_HEADER = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(?P<port>:[0-9]{1,5})?")
-DEFAULT_PORTS = {"http": ":80", "https": ":443"}
-
-
-def identify(config: Config) -> Identity:
-    """Without users everybody is welcome; with users, whoever has not logged in is a stranger."""
-    return STRANGER if config.users else EVERYBODY
+SECURE_COOKIE, PLAIN_COOKIE = "__Host-hbd", "hbd_session"
+MAX_TOKEN_LENGTH = 200
 
 
-def authorise(route: Route, identity: Identity, hosts: Hosts, path: Mapping[str, str]) -> Host | None:
+async def identify(request: web.Request, route: Route, parts: Parts) -> Caller:
+    """Whoever is calling, by what they show: a token in a header, where browsers cannot set one in the URL, a cookie,
+    or the word of a proxy. Without users everybody is welcome; with users, who shows nothing is a stranger."""
+    address = client_address(request, parts.config)
+    if parts.accounts.open:
+        return Caller(identity=EVERYBODY, address=address)
+    shown, ambient = shown_token(request, route), False
+    if not shown and (shown := request.cookies.get(cookie_name(request, parts), "")):
+        ambient = True
+    if shown:
+        now = time.time()
+        credential = parts.accounts.credential(shown[:MAX_TOKEN_LENGTH], now)
+        if credential is None:
+            return Caller(identity=STRANGER, address=address, refused=True)
+        parts.accounts.use(credential, address, now)
+        return known(credential, address, ambient)
+    if parts.config.auth.proxy.user_header is not None and from_proxy(request, parts.config):
+        return await _vouched_for(request, parts, address)
+    return Caller(identity=STRANGER, address=address)
+
+
+def known(credential: Credential, address: str, ambient: bool) -> Caller:
+    return Caller(
+        identity=credential.identity,
+        address=address,
+        via="token" if credential.token is not None else "session",
+        credential=credential,
+        ambient=ambient,
+    )
+
+
+def shown_token(request: web.Request, route: Route) -> str:
+    """The token that was sent on purpose; "" when there is none."""
+    scheme, _, rest = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and rest.strip():
+        return rest.strip()
+    if token := request.headers.get("X-Auth-Token", "").strip():
+        return token
+    return request.query.get("token", "") if route.kind is Kind.STREAM else ""
+
+
+def cookie_name(request: web.Request, parts: Parts) -> str:
+    """Over TLS it has a name that no other host and no plain page can set."""
+    return SECURE_COOKIE if is_secure(request, parts.config) else PLAIN_COOKIE
+
+
+def set_cookie(response: web.StreamResponse, request: web.Request, parts: Parts, token: str) -> None:
+    """Have the browser show this token from now on."""
+    response.set_cookie(
+        cookie_name(request, parts),
+        token,
+        max_age=int(parts.config.auth.session),
+        path="/",
+        secure=is_secure(request, parts.config),
+        httponly=True,
+        samesite="Lax",
+    )
+
+
+def clear_cookie(response: web.StreamResponse, request: web.Request, parts: Parts) -> None:
+    secure = is_secure(request, parts.config)
+    response.del_cookie(cookie_name(request, parts), path="/", secure=secure, httponly=True, samesite="Lax")
+
+
+async def _vouched_for(request: web.Request, parts: Parts, address: str) -> Caller:
+    """Whom the proxy names. Whoever is new gets an account, with the role that the groups give."""
+    said = parts.config.auth.proxy
+    name = request.headers.get(said.user_header or "", "").strip()
+    if not name:
+        return Caller(identity=STRANGER, address=address)
+    groups = {group.strip() for group in request.headers.get(said.groups_header, "").split(",")}
+    role = role_of(groups, said.roles, said.default_role)
+    if role is None:
+        raise Forbidden("None of your groups may use hbd")
+    person = Outsider("proxy", name, None, request.headers.get(said.name_header, "").strip()[:200], Role(role))
+    entry = Entry(time=time.time(), user=name, via="proxy", address=address, action="user.admit", object=f"user {name}")
+    try:
+        user = await parts.accounts.admit(person, entry)
+    except (Conflict, InvalidInput) as error:
+        raise Forbidden(f"The proxy's user is not taken: {error}") from None
+    credential = parts.accounts.vouched_for(user.name)
+    if credential is None:
+        raise Forbidden("This account is disabled")
+    return Caller(identity=credential.identity, address=address, via="proxy", credential=credential, ambient=True)
+
+
+def authorise(route: Route, caller: Caller, hosts: Hosts, path: Mapping[str, str]) -> Host | None:
     """The host in the path, if the route has one. Raises Unauthorised, Forbidden or NotFound."""
+    identity = caller.identity
+    if route.late and identity.role is None and not identity.open:
+        return None
     if "host" not in path:
-        require(may(identity, route.action))
+        require(may(identity, route.action, changes=route.changes))
         return None
     host = hosts.get(path["host"])
     if host is not None:
-        require(may(identity, route.action, host))
+        require(may(identity, route.action, host, changes=route.changes))
         return host
-    verdict = may(identity, route.action)
-    if route.action is None or verdict.stranger:
+    verdict = may(identity, Action.VIEW if route.action is not None else None)
+    if not verdict.allowed:
         require(verdict)
     raise NotFound(f"Host '{path['host']}' not found")
-
-
-# ------------------------------------------------------------------------------------------- who they believe we are
-
-
-def check_host_header(request: web.Request, config: Config) -> None:
-    """Refuse requests that a browser was tricked into sending here under another site's name (DNS rebinding).
-
-    That is looked at where it can harm and cannot lock anybody out: the daemon listens on loopback alone, so all who
-    reach it know it by a loopback name, or by ``base_url`` when a proxy stands before it. Addresses are no names that
-    anybody could point elsewhere. A daemon that listens on a network has names it never heard of, and takes them all.
-    """
-    if len(request.headers.getall("Host", ())) > 1 or not request.raw_path.startswith("/"):
-        raise InvalidInput("This server answers under one host name at a time")
-    host = request.headers.get("Host")
-    if host is None:
-        return
-    match = HOST_HEADER.fullmatch(host)
-    if match is None:
-        raise InvalidInput("The Host header is not a host name")
-    if on_loopback(config) and not _is_ours(match["name"].lower(), config):
-        raise Misdirected("This daemon is not known by that host name; set base_url to the URL it is reached at")
-
-
-def on_loopback(config: Config) -> bool:
-    """Whether only this machine can connect."""
-    if config.hbd_host in (None, "localhost"):
-        return True
-    address = _address(config.hbd_host or "")
-    return address is not None and address.is_loopback
-
-
-def _is_ours(name: str, config: Config) -> bool:
-    if name == "localhost" or name.endswith(".localhost") or _address(name.strip("[]")) is not None:
-        return True
-    return name in _machine_names() or (config.base_url is not None and name == urlsplit(config.base_url).hostname)
-
-
-@cache
-def _machine_names() -> frozenset[str]:
-    name = socket.gethostname().lower()
-    return frozenset((name, name.partition(".")[0]))
-
-
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(text)
-    except ValueError:
-        return None
-
-
-# ------------------------------------------------------------------------------------------------ whose page is asking
-
-
-def check_origin(request: web.Request, config: Config) -> None:
-    """Refuse a WebSocket that the page of another site opens; browsers send Origin, programs do not.
-
-    Same host and port as the request, ``base_url``, ``cors.origins``, and our pages' own port on the same host.
-    """
-    origins = request.headers.getall("Origin", ())
-    if not origins:
-        return
-    if len(origins) > 1 or not _is_known_origin(origins[0].lower(), request.host.lower(), config):
-        raise Forbidden("Pages of other sites may not open this feed")
-
-
-def _is_known_origin(origin: str, host: str, config: Config) -> bool:
-    scheme, _, netloc = origin.partition("://")
-    if scheme not in DEFAULT_PORTS or not netloc:
-        return False
-    default = DEFAULT_PORTS[scheme]
-    netloc = netloc.removesuffix(default)
-    if netloc == host.removesuffix(default):
-        return True
-    if netloc == _without_port(host) + f":{config.hbd_port}":
-        return True
-    own = {url.lower().rstrip("/") for url in (*config.cors.origins, *_origin_of(config.base_url))}
-    return origin.removesuffix(default) in own or origin in own
-
-
-def _origin_of(url: str | None) -> tuple[str, ...]:
-    if url is None:
-        return ()
-    parts = urlsplit(url)
-    return (f"{parts.scheme}://{parts.netloc}",)
-
-
-def _without_port(host: str) -> str:
-    return re.sub(r":\d+$", "", host)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import KW_ONLY, dataclass, field
 from enum import Enum
@@ -12,7 +13,9 @@ import msgspec
 from aiohttp import web
 
 from hbd.access import Action, Identity
+from hbd.accounts import Credential, User
 from hbd.hosts import Host
+from hbd.store.audit import Entry, Outcome, Via
 from hbd.web.parts import Parts
 
 Handler = Callable[["Call"], Awaitable[Any]]
@@ -36,7 +39,9 @@ class Route:
 
     action: what the caller must be allowed to do, with the host in the path where it has ``{host}``; None: nobody may.
     query: the struct of its query parameters. body: the type of the JSON it takes. answer: the type it answers with.
-    media: what an answer that is not JSON is. statuses: the answers other than 200 that a client should expect.
+    media: what an answer that is not JSON is. status: of an answer that went well; statuses: what else to expect.
+    limited: whether it counts against the caller's rate. late: it asks by itself who is calling, after the connection
+    has been made. form: it takes what a page's form sends, and reads that itself.
     """
 
     method: str
@@ -50,7 +55,16 @@ class Route:
     body: Any = None
     answer: Any = None
     media: str = "application/json"
+    status: int = 200
     statuses: tuple[int, ...] = ()
+    limited: bool = True
+    late: bool = False
+    form: bool = False
+
+    @property
+    def changes(self) -> bool:
+        """Whether something may be different after a call."""
+        return self.method not in ("GET", "HEAD")
 
     @property
     def template(self) -> str:
@@ -72,6 +86,19 @@ class Body:
     headers: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Caller:
+    """Who is calling, how we know, and from where. refused: something was shown that stands for nobody (any more)."""
+
+    identity: Identity
+    address: str
+    via: Via = "none"
+    credential: Credential | None = None
+    ambient: bool = False
+    """whether a browser shows it by itself, also when the page of another site makes it ask"""
+    refused: bool = False
+
+
 @dataclass(kw_only=True)
 class Call:
     """One call of a route, already authorised, its parameters already checked.
@@ -82,11 +109,33 @@ class Call:
     request: web.Request
     parts: Parts
     route: Route
-    identity: Identity
+    caller: Caller
     path: dict[str, str]
     query: Any = None
     body: Any = None
     host_in_path: Host | None = None
+
+    @property
+    def identity(self) -> Identity:
+        return self.caller.identity
+
+    @property
+    def user(self) -> User | None:
+        """Whoever has signed in; None where nobody needs to."""
+        return self.caller.credential.user if self.caller.credential is not None else None
+
+    def entry(self, action: str, object: str = "", *, outcome: Outcome = "done", detail: str = "") -> Entry:
+        """What is being done here, for the audit log."""
+        return Entry(
+            time=time.time(),
+            user=self.identity.name,
+            via=self.caller.via,
+            address=self.caller.address,
+            action=action,
+            object=object,
+            outcome=outcome,
+            detail=detail,
+        )
 
     @property
     def routes(self) -> tuple[Route, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 from http import HTTPStatus
 
@@ -12,8 +13,9 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.web_request import BaseRequest
 
 from hbd.access import Verdict
-from hbd.errors import Conflict, Forbidden, HbdError, InvalidInput, NotFound, StorageError
-from hbd.web import pages, schemas
+from hbd.errors import Busy, Conflict, Forbidden, HbdError, InvalidInput, NotFound, StorageError, TooMany
+from hbd.signin import SecondFactorWanted, SignInRefused
+from hbd.web import layout, schemas
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +23,6 @@ MAX_TEXT = 400  # an error may name what was asked for, but it is no echo
 RETRY_SECONDS = "5"
 
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
-_VALIDATION = re.compile(r"(?P<reason>.*?)(?: - at `\$(?P<path>.*)`)?", re.DOTALL)
 
 
 class Unauthorised(HbdError):
@@ -36,18 +37,17 @@ class Misdirected(HbdError):
     """The request is for a site that we are not."""
 
 
-class Busy(HbdError):
-    """No room at the moment."""
-
-
 STATUS: dict[type[Exception], int] = {
     InvalidInput: 400,
     Unauthorised: 401,
+    SignInRefused: 401,
+    SecondFactorWanted: 401,
     Forbidden: 403,
     NotFound: 404,
     Conflict: 409,
     Unsupported: 415,
     Misdirected: 421,
+    TooMany: 429,
     Busy: 503,
     StorageError: 503,
     HbdError: 500,
@@ -76,7 +76,7 @@ class NoSuchPage(web.Response):
 
     async def prepare(self, request: BaseRequest) -> AbstractStreamWriter | None:
         if "text/html" in request.headers.get("Accept", "") and not request.path.startswith("/api/"):
-            self.body = pages.missing()
+            self.body = layout.missing()
             self.content_type, self.charset = "text/html", "utf-8"
         return await super().prepare(request)
 
@@ -101,7 +101,8 @@ def response_for(error: Exception) -> web.Response:
         return response(error.status, HTTPStatus(error.status).phrase, allow)
     for kind in type(error).__mro__:
         if (status := STATUS.get(kind)) is not None and status != 500:
-            return response(status, str(error))
+            headers = {"Retry-After": str(math.ceil(error.wait))} if isinstance(error, TooMany) else None
+            return response(status, str(error), headers)
     log.error("A request failed", exc_info=error)
     return response(500, "internal error")
 
@@ -116,7 +117,9 @@ def require(verdict: Verdict) -> None:
 
 def invalid(error: msgspec.ValidationError) -> InvalidInput:
     """msgspec's complaint in our words: the field first, ``limit: expected int >= 1``."""
-    match = _VALIDATION.fullmatch(str(error))
-    assert match is not None
-    reason = match["reason"].replace("`", "")
-    return InvalidInput(reason[:1].lower() + reason[1:], (match["path"] or "").lstrip("."))
+    text = str(error)
+    reason, found, path = text.rpartition(" - at `$")
+    if not found:
+        reason, path = text, ""
+    reason = reason.replace("`", "")
+    return InvalidInput(reason[:1].lower() + reason[1:], path.removesuffix("`").lstrip("."))

@@ -66,6 +66,9 @@ class WebSocketFrames:
     def message(self, message: Message) -> bytes:
         return self._encode(schemas.FeedMessage(schemas.JournalMessage(message.time, message.host, message.msg)))
 
+    def gone(self, host_id: int) -> bytes:
+        return self._encode(schemas.FeedGone(schemas.FeedGoneData(host_id)))
+
     def forget(self, host_id: int) -> None:
         self._views.forget(host_id)
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from hbd.access import Action, may
+from hbd.access import Action, may, sees_everything
 from hbd.web.call import Body, Call
 
 
 async def index(call: Call) -> web.StreamResponse | Body:
-    if not call.identity.open:
+    if not sees_everything(call.identity):
         visible = (host for host in call.parts.hosts if may(call.identity, Action.VIEW, host).allowed)
         return Body(call.parts.views.join(visible))
     listed = call.parts.views.all()

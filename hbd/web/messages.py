@@ -6,7 +6,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from hbd.access import Action, may
+from hbd.access import Action, may, sees_everything
+from hbd.model import Message
 from hbd.web import schemas
 from hbd.web.call import Call
 from hbd.web.errors import require
@@ -21,14 +22,17 @@ class MessagesQuery(Struct):
 
 async def index(call: Call) -> list[schemas.JournalMessage]:
     query: MessagesQuery = call.query
-    hosts, recent = call.parts.hosts, call.parts.store.messages.recent
-    if query.host is not None:
-        host = hosts.require(query.host)
-        require(may(call.identity, Action.VIEW, host))
-        found = await recent(query.limit, host.id)
-    elif call.identity.open:
-        found = await recent(query.limit)
-    else:
-        visible = {host.name for host in hosts if may(call.identity, Action.VIEW, host).allowed}
-        found = [message for message in await recent(MAX_LIMIT) if message.host in visible][: query.limit]
+    found = await recent(call, query.limit, query.host)
     return [schemas.JournalMessage(message.time, message.host, message.msg) for message in found]
+
+
+async def recent(call: Call, limit: int, name: str | None = None) -> list[Message]:
+    """The newest messages that the caller may read, of one host or of all. Raises NotFound, Forbidden."""
+    hosts, journal = call.parts.hosts, call.parts.store.messages
+    if name is not None:
+        host = hosts.require(name)
+        require(may(call.identity, Action.VIEW, host))
+        return await journal.recent(limit, [host.id])
+    if sees_everything(call.identity):
+        return await journal.recent(limit)
+    return await journal.recent(limit, [host.id for host in hosts if may(call.identity, Action.VIEW, host).allowed])

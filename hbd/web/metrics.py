@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 import hbd
 from hbd.access import Action, Identity, may
 from hbd.model import State
-from hbd.stats import BUCKETS, Histogram, Labels
+from hbd.stats import BUCKETS, Histogram, Labels, Stats
 from hbd.web.hostview import NOT_HEARD
 from hbd.web.parts import Parts
 
@@ -49,16 +49,17 @@ class _Page:
 
 
 def exposition(parts: Parts, identity: Identity, *, openmetrics: bool) -> str:
-    """Everything, as one text; of hosts only those that identity may see."""
+    """Everything that identity may see: its hosts, and for those who look after it the daemon itself."""
     page = _Page(openmetrics)
-    stats = parts.stats
     page.series(f"{PREFIX}build_info", "gauge", "The version of the daemon.", [((("version", hbd.__version__),), 1)])
-    counts = parts.presence.counts()
-    page.series(
-        f"{PREFIX}hosts", "gauge", "Hosts by state.", [((("state", state),), counts.get(state, 0)) for state in State]
-    )
     for name, kind, text, series in _hosts(parts, identity):
         page.series(PREFIX + name, kind, text, series)
+    if may(identity, Action.INSPECT).allowed:
+        _daemon(page, parts.stats)
+    return page.text()
+
+
+def _daemon(page: _Page, stats: Stats) -> None:
     for name in sorted(stats.counters):
         series_of = stats.counters[name] or {(): 0.0}
         page.series(PREFIX + name, "counter", stats.help.get(name, ""), sorted(series_of.items()))
@@ -66,15 +67,16 @@ def exposition(parts: Parts, identity: Identity, *, openmetrics: bool) -> str:
         page.series(PREFIX + name, "gauge", stats.help.get(name, ""), [((), stats.gauges[name]())])
     for name in sorted(stats.histograms):
         page.histogram(PREFIX + name, stats.help.get(name, ""), stats.histograms[name])
-    return page.text()
 
 
 def _hosts(parts: Parts, identity: Identity) -> Iterator[tuple[str, str, str, Series]]:
     up, seen, rtt = [], [], []
+    counts = dict.fromkeys(State, 0)
     for host in parts.hosts:
         if not may(identity, Action.VIEW, host).allowed:
             continue
         view = parts.presence.view(host.id) or NOT_HEARD
+        counts[view.state] += 1
         labels = (("host", host.name),)
         up.append((labels, float(view.state is State.UP)))
         if view.last_seen is not None:
@@ -84,6 +86,7 @@ def _hosts(parts: Parts, identity: Identity) -> Iterator[tuple[str, str, str, Se
             for connection in view.connections
             if connection.rtt is not None
         ]
+    yield "hosts", "gauge", "Hosts by state.", [((("state", state),), counts[state]) for state in State]
     yield "host_up", "gauge", "Whether the host is up.", up
     yield "host_last_seen_timestamp_seconds", "gauge", "When the host last gave a sign of life.", seen
     yield "host_rtt_seconds", "gauge", "Round trip of the last heartbeat.", rtt

@@ -18,13 +18,23 @@ REF = "#/components/schemas/{name}"
 WORDS = {
     "host": "Name of the host, in any case.",
     "plugin": "Name of the plugin, such as `cpu_monitor`.",
+    "user": "Name of the user, in any case.",
+    "id": "Its `id` in the list.",
 }
 STATUS_WORDS = {
     400: "A parameter is wrong; the text begins with its name.",
     401: "Log in first.",
     403: "You may not do this.",
     404: "There is no such thing.",
+    409: "It cannot be done in the present state.",
+    429: "Too often; `Retry-After` says when to come again.",
     503: "Not now; try again.",
+}
+
+
+SECURITY = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "A token of a session, or an API token."},
+    "header": {"type": "apiKey", "in": "header", "name": "X-Auth-Token"},
 }
 
 
@@ -54,7 +64,8 @@ def document(routes: tuple[Route, ...]) -> dict[str, Any]:
             "description": 'Hosts, their samples and messages. Times are Unix seconds; errors are `{"error": text}`.',
         },
         "paths": paths,
-        "components": {"schemas": components},
+        "components": {"schemas": components, "securitySchemes": SECURITY},
+        "security": [{name: []} for name in SECURITY],
     }
 
 
@@ -66,6 +77,8 @@ def operation(route: Route) -> dict[str, Any]:
         "parameters": [*_path_parameters(route), *_query_parameters(route)],
         "responses": _responses(route),
     }
+    if route.action is Action.ENTER:
+        described["security"] = []
     if route.body is not None:
         schema = _schema(route.body)
         described["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
@@ -75,7 +88,7 @@ def operation(route: Route) -> dict[str, Any]:
 def expected_errors(route: Route) -> Sequence[int]:
     """The statuses that an error of this route can have, beside 500."""
     found = set(route.statuses)
-    if route.action is not Action.ENTER:
+    if route.action is not Action.ENTER and not route.late:
         found |= {401, 403}
     if "host" in route.placeholders:
         found.add(404)
@@ -89,7 +102,8 @@ def _responses(route: Route) -> dict[str, Any]:
         responses: dict[str, Any] = {"101": {"description": "The connection becomes a WebSocket."}}
     else:
         schema = {"type": "string"} if route.answer is None else _schema(route.answer)
-        responses = {"200": {"description": "OK", "content": {route.media: {"schema": schema}}}}
+        words = HTTPStatus(route.status).phrase
+        responses = {str(route.status): {"description": words, "content": {route.media: {"schema": schema}}}}
     error = {"application/json": {"schema": {"$ref": REF.format(name="Error")}}}
     for status in expected_errors(route):
         words = STATUS_WORDS.get(status, HTTPStatus(status).phrase)

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from aiohttp import web
 
+from hbd.accounts import Accounts
+from hbd.audit import Audit
 from hbd.config import Config
 from hbd.feed import Feed
-from hbd.hosts import Hosts
+from hbd.host_access import HostAccess
+from hbd.hosts import Host, Hosts
+from hbd.oidc import Provider
+from hbd.passwords import Passwords
 from hbd.presence import Presence
 from hbd.rings import Rings
+from hbd.second_factor import SecondFactors
+from hbd.signin import SignIn
 from hbd.stats import Stats
 from hbd.store import Store
 from hbd.web import schemas
 from hbd.web.hostview import HostViews
+from hbd.web.throttle import Throttle
 
 
 @dataclass(kw_only=True)
@@ -23,7 +31,8 @@ class Parts:
     """config is replaced at a reload; the rest stays for as long as the daemon runs.
 
     status: the daemon about itself. unready: why it cannot do its work now, in words; empty when it can.
-    agent_link: serves the link of an agent; it checks the agent's key itself.
+    agent_link: serves the link of an agent; it checks the agent's key itself. apply_access: puts into force what
+    host_access says of hosts. throttle: how often anybody may ask. provider: of single sign-on, where there is one.
     """
 
     config: Config
@@ -34,6 +43,15 @@ class Parts:
     feed: Feed
     views: HostViews
     stats: Stats
+    accounts: Accounts
+    host_access: HostAccess
+    apply_access: Callable[[Iterable[Host]], None]
+    passwords: Passwords
+    sign_in: SignIn
+    audit: Audit
+    throttle: Throttle
+    provider: Callable[[], Provider | None]
+    second_factors: SecondFactors
     status: Callable[[], schemas.Status]
     unready: Callable[[], list[str]]
     agent_link: Callable[[web.Request], Awaitable[web.StreamResponse]]

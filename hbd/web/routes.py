@@ -4,7 +4,24 @@ from __future__ import annotations
 
 from hbc.wire import LINK_PATH
 from hbd.access import Action
-from hbd.web import health, hosts, messages, openapi, pages, plugins, schemas, websocket
+from hbd.web import (
+    account_pages,
+    alerts,
+    audit,
+    health,
+    host_access,
+    hosts,
+    me,
+    messages,
+    openapi,
+    pages,
+    plugins,
+    schemas,
+    signin,
+    single_sign_on,
+    users,
+    websocket,
+)
 from hbd.web.call import Kind, Route
 
 HTML = "text/html"
@@ -13,7 +30,7 @@ HTML = "text/html"
 FEED = Route(
     "GET", "/hbd", websocket.feed, Action.VIEW,
     summary="Live feed: hosts, samples and messages as they change, over a WebSocket.",
-    kind=Kind.STREAM, query=websocket.FeedQuery, statuses=(503,),
+    kind=Kind.STREAM, query=websocket.FeedQuery, statuses=(403, 503), late=True,
 )  # fmt: skip
 
 ROUTES: tuple[Route, ...] = (
@@ -35,12 +52,119 @@ ROUTES: tuple[Route, ...] = (
         query=plugins.HistoryQuery, answer=schemas.PluginHistory,
     ),
     Route(
+        "GET", "/api/0/alerts", alerts.index, Action.VIEW,
+        summary="All alerts that are not OK.", answer=schemas.Alerts,
+    ),
+    Route(
+        "GET", "/api/0/hosts/{host}/alerts", alerts.of_host, Action.VIEW,
+        summary="The alert states of a host.", answer=schemas.HostAlerts,
+    ),
+    Route(
+        "GET", "/api/0/hosts/{host}/access", host_access.show, Action.VIEW,
+        summary="Who owns, manages and monitors a host.", answer=schemas.Access,
+    ),
+    Route(
+        "PUT", "/api/0/hosts/{host}/access", host_access.update, Action.MANAGE,
+        summary="Change that; managers may change who monitors, the owner all of it.",
+        body=host_access.AccessChange, answer=schemas.ChangedAccess,
+    ),
+    Route(
+        "POST", "/api/0/auth/login", signin.login, Action.ENTER,
+        summary="Sign in; the token is for the Authorization header and ends by itself.",
+        body=signin.Login, answer=signin.LoggedIn, statuses=(401, 429, 503),
+    ),
+    Route(
+        "POST", "/api/0/auth/logout", signin.logout, Action.SELF,
+        summary="End the session whose token is shown.", answer=schemas.Done,
+    ),
+    Route(
+        "GET", "/api/0/users", users.index, Action.ADMIN,
+        summary="All users.", answer=list[schemas.User],
+    ),
+    Route(
+        "POST", "/api/0/users", users.create, Action.ACCOUNTS,
+        summary="Make a user.", body=users.NewUser, answer=schemas.ChangedUser, status=201, statuses=(409,),
+    ),
+    Route(
+        "GET", "/api/0/users/me", me.show, Action.SELF,
+        summary="One's own account.", answer=schemas.Me,
+    ),
+    Route(
+        "PUT", "/api/0/users/me", me.update, Action.SELF,
+        summary="Change one's own profile, channels or password.",
+        body=me.ProfileChange, answer=schemas.Done, statuses=(409, 429),
+    ),
+    Route(
+        "GET", "/api/0/users/me/sessions", me.sessions, Action.CREDENTIALS,
+        summary="Where one is signed in, the last used first.", answer=list[schemas.Session],
+    ),
+    Route(
+        "DELETE", "/api/0/users/me/sessions", me.end_other_sessions, Action.CREDENTIALS,
+        summary="Sign out everywhere else.", answer=schemas.Ended,
+    ),
+    Route(
+        "DELETE", "/api/0/users/me/sessions/{id}", me.end_session, Action.CREDENTIALS,
+        summary="Sign out in one place.", answer=schemas.Done, statuses=(404,),
+    ),
+    Route(
+        "GET", "/api/0/users/me/tokens", me.tokens, Action.CREDENTIALS,
+        summary="One's own API tokens.", answer=list[schemas.Token],
+    ),
+    Route(
+        "POST", "/api/0/users/me/tokens", me.create_token, Action.CREDENTIALS,
+        summary="Make an API token; its text is shown only now.",
+        body=me.NewToken, answer=schemas.CreatedToken, status=201, statuses=(409,),
+    ),
+    Route(
+        "DELETE", "/api/0/users/me/tokens/{id}", me.delete_token, Action.CREDENTIALS,
+        summary="Revoke an API token.", answer=schemas.Done, statuses=(404,),
+    ),
+    Route(
+        "POST", "/api/0/users/me/second_factor", me.offer_second_factor, Action.CREDENTIALS,
+        summary="Begin to set up a second factor.",
+        body=me.PasswordAgain, answer=schemas.SecondFactorOffer, statuses=(409, 429),
+    ),
+    Route(
+        "PUT", "/api/0/users/me/second_factor", me.take_second_factor, Action.CREDENTIALS,
+        summary="Finish that with a code of the app.",
+        body=me.Code, answer=schemas.RecoveryCodes, statuses=(409,),
+    ),
+    Route(
+        "DELETE", "/api/0/users/me/second_factor", me.remove_second_factor, Action.CREDENTIALS,
+        summary="Remove the second factor, with a code of it.", body=me.Code, answer=schemas.Done, statuses=(409, 429),
+    ),
+    Route(
+        "GET", "/api/0/users/{user}", users.show, Action.ADMIN,
+        summary="One user.", answer=schemas.User, statuses=(404,),
+    ),
+    Route(
+        "PUT", "/api/0/users/{user}", users.update, Action.ACCOUNTS,
+        summary="Change a user.", body=users.UserChange, answer=schemas.ChangedUser, statuses=(404, 409),
+    ),
+    Route(
+        "DELETE", "/api/0/users/{user}", users.delete, Action.ACCOUNTS,
+        summary="Delete a user.", answer=schemas.Done, statuses=(404, 409),
+    ),
+    Route(
+        "DELETE", "/api/0/users/{user}/sessions", users.sign_out, Action.ACCOUNTS,
+        summary="Sign a user out everywhere.", answer=schemas.Ended, statuses=(404,),
+    ),
+    Route(
+        "DELETE", "/api/0/users/{user}/second_factor", users.remove_second_factor, Action.ACCOUNTS,
+        summary="Remove the second factor of a user who has lost it.", answer=schemas.Done, statuses=(404, 409),
+    ),
+    Route(
+        "GET", "/api/0/audit", audit.index, Action.ADMIN,
+        summary="Who did what, and what was refused, newest first.",
+        query=audit.AuditQuery, answer=schemas.AuditPage,
+    ),
+    Route(
         "GET", "/api/0/messages", messages.index, Action.VIEW,
         summary="The message journal, newest first.",
         query=messages.MessagesQuery, answer=list[schemas.JournalMessage], statuses=(404,),
     ),
     Route(
-        "GET", "/api/0/status", health.status, Action.VIEW,
+        "GET", "/api/0/status", health.status, Action.INSPECT,
         summary="The daemon about itself.", answer=schemas.Status,
     ),
     Route(
@@ -49,11 +173,12 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         "GET", "/healthz", health.healthz, Action.ENTER,
-        summary="Whether the daemon lives.", answer=health.Health,
+        summary="Whether the daemon lives.", answer=health.Health, limited=False,
     ),
     Route(
         "GET", "/readyz", health.readyz, Action.ENTER,
         summary="Whether the daemon can do its work.", answer=health.Readiness, statuses=(503,),
+        limited=False,
     ),
     Route(
         "GET", "/metrics", health.metrics, Action.VIEW,
@@ -63,13 +188,29 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "GET", LINK_PATH, websocket.agent_link, Action.ENTER,
         summary="The link of an agent, over a WebSocket; the agent proves itself with its key.", kind=Kind.STREAM,
+        limited=False,
     ),
     Route("GET", "/", pages.index, Action.ENTER, summary="To the live page.", kind=Kind.PAGE),
     Route("GET", "/live", pages.live, Action.VIEW, summary="Live hosts.", kind=Kind.PAGE, media=HTML),
     Route("GET", "/plugins", pages.plugins, Action.VIEW, summary="Samples of a host.", kind=Kind.PAGE, media=HTML),
-    Route("GET", "/status", pages.status, Action.VIEW, summary="The daemon itself.", kind=Kind.PAGE, media=HTML),
+    Route("GET", "/profile", account_pages.profile, Action.SELF, summary="Own account.", kind=Kind.PAGE, media=HTML),
+    Route("GET", "/access", account_pages.access, Action.VIEW, summary="Who may what.", kind=Kind.PAGE, media=HTML),
+    Route("GET", "/users", account_pages.users, Action.ADMIN, summary="All users.", kind=Kind.PAGE, media=HTML),
+    Route("GET", "/audit", account_pages.audit, Action.ADMIN, summary="Who did what.", kind=Kind.PAGE, media=HTML),
+    Route("GET", "/login", signin.login_form, Action.ENTER, summary="Sign in.", kind=Kind.PAGE, media=HTML),
+    Route("POST", "/login", signin.submit_login, Action.ENTER, summary="Sign in.", kind=Kind.PAGE, form=True),
+    Route("GET", "/login/oidc", single_sign_on.begin, Action.ENTER, summary="Elsewhere.", kind=Kind.PAGE),
+    Route("GET", "/login/oidc/callback", single_sign_on.finish, Action.ENTER, summary="Back.", kind=Kind.PAGE),
+    Route("GET", "/logout", signin.leave, Action.ENTER, summary="Sign out.", kind=Kind.PAGE),
+    Route("POST", "/logout", signin.leave, Action.ENTER, summary="Sign out.", kind=Kind.PAGE, form=True),
+    Route("GET", "/setup/{token}", signin.setup_form, Action.ENTER, summary="First user.", kind=Kind.PAGE, media=HTML),
+    Route("POST", "/setup/{token}", signin.submit_setup, Action.ENTER, summary="Make it.", kind=Kind.PAGE, form=True),
+    Route("GET", "/status", pages.status, Action.INSPECT, summary="The daemon itself.", kind=Kind.PAGE, media=HTML),
     Route("GET", "/api", pages.api_docs, Action.VIEW, summary="This API, to read.", kind=Kind.PAGE, media=HTML),
-    Route("GET", "/static/{path:.+}", pages.static_file, Action.ENTER, summary="Files of the pages.", kind=Kind.PAGE),
+    Route(
+        "GET", "/static/{path:.+}", pages.static_file, Action.ENTER,
+        summary="Files of the pages.", kind=Kind.PAGE, limited=False,
+    ),
 )  # fmt: skip
 
 FEED_ROUTES: tuple[Route, ...] = (FEED,)

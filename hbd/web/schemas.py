@@ -119,6 +119,173 @@ class Error(Struct):
     error: str
 
 
+class Done(Struct):
+    ok: bool = True
+
+
+class Ended(Struct):
+    """ended: how many sessions."""
+
+    ok: bool = True
+    ended: int = 0
+
+
+class User(Struct, kw_only=True):
+    """One account. source: where it comes from: ``config``, ``local``, ``oidc`` or ``proxy``."""
+
+    username: str
+    full_name: str = ""
+    avatar: str = ""
+    role: str
+    admin: bool
+    notification_channels: list[str] = field(default_factory=list)
+    enabled: bool = True
+    source: str = "local"
+    second_factor: bool = False
+    has_password: bool = False
+    created: float | None = None
+    last_login: float | None = None
+    sessions: int = 0
+    """where it is signed in now"""
+    tokens: int = 0
+
+
+class ChangedUser(User, kw_only=True):
+    ok: bool = True
+
+
+class Me(User, kw_only=True):
+    """Whoever is calling; without a name where nobody needs to sign in."""
+
+    username: str = ""
+    via: str = "none"
+    """``session``, ``token``, ``proxy``, or ``none``"""
+    min_password_length: int = 1
+    second_factor_required: bool = False
+    """whether this account needs a second factor and has none"""
+    expires: float | None = None
+    """when the session or token ends"""
+
+
+class Session(Struct, kw_only=True):
+    """Somebody who is signed in. method: ``password``, ``oidc`` or ``setup``."""
+
+    id: int
+    created: float
+    expires: float
+    last_used: float
+    address: str
+    user_agent: str
+    method: str
+    current: bool
+    """whether it is the one that asks"""
+
+
+class Token(Struct, kw_only=True):
+    """An API token. start: its first characters. hosts: it is for these alone; null: for all that its user may."""
+
+    id: int
+    name: str
+    start: str
+    scope: str
+    hosts: list[str] | None
+    created: float
+    expires: float | None
+    last_used: float | None
+    last_address: str | None
+
+
+class CreatedToken(Token, kw_only=True):
+    token: str
+    """to be kept now: it is not shown again"""
+
+
+class SecondFactorOffer(Struct):
+    """qr: an SVG image of uri, which an authenticator app reads."""
+
+    secret: str
+    uri: str
+    qr: str
+
+
+class RecoveryCodes(Struct, kw_only=True):
+    ok: bool = True
+    recovery_codes: list[str]
+    """each replaces a code of the app once; not shown again"""
+
+
+class Access(Struct, kw_only=True):
+    owner: str | None
+    managers: list[str]
+    monitors: list[str]
+
+
+class ChangedAccess(Access, kw_only=True):
+    ok: bool = True
+
+
+class AuditEntry(Struct, kw_only=True):
+    """via: ``session``, ``token``, ``proxy``, ``cli``, ``none`` or ``daemon``.
+
+    outcome: ``done``, ``refused`` or ``failed``.
+    """
+
+    id: int
+    time: float
+    user: str
+    via: str
+    address: str
+    action: str
+    object: str
+    outcome: str
+    detail: str
+
+
+class AuditPage(Struct):
+    """Newest first. next: ``before`` of the page that follows; null at the end."""
+
+    entries: list[AuditEntry]
+    next: int | None
+
+
+class HostAlert(Struct, kw_only=True):
+    """Where one metric of a host stands. level: ``OK``, ``WARNING``, ``CRITICAL`` or ``UNKNOWN``."""
+
+    metric_path: str
+    level: str
+    since: float
+    last_value: float | None
+    last_check: float
+    notification_count: int
+
+
+class Alert(HostAlert, kw_only=True):
+    hostname: str
+
+
+class AlertTotals(Struct):
+    critical: int = 0
+    warning: int = 0
+    unknown: int = 0
+    total: int = 0
+
+
+class HostAlerts(Struct, kw_only=True):
+    """Every metric of a host that has a threshold."""
+
+    hostname: str
+    alerts: list[HostAlert] = field(default_factory=list)
+    summary: AlertCounts = field(default_factory=AlertCounts)
+
+
+class Alerts(Struct, kw_only=True):
+    """All that is not OK on the hosts that the caller may see."""
+
+    alerts: list[Alert] = field(default_factory=list)
+    summary: AlertTotals = field(default_factory=AlertTotals)
+    host_count: int
+
+
 class Reload(Struct):
     """How the last reload of the configuration went."""
 
@@ -170,6 +337,16 @@ class FeedPlugin(Struct, tag="plugin"):
 
 class FeedMessage(Struct, tag="message"):
     data: JournalMessage
+
+
+class FeedGoneData(Struct):
+    id: int
+
+
+class FeedGone(Struct, tag="gone"):
+    """A host was removed, or the subscriber may not see it any more. id: the one in its ``host`` messages."""
+
+    data: FeedGoneData
 
 
 FeedType = Literal["host", "plugin", "alert", "message"]

@@ -7,25 +7,31 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from typing import Annotated
 
 import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 from msgspec import Meta, Struct
 
-from hbd.access import Identity
-from hbd.errors import Conflict, Forbidden, InvalidInput
-from hbd.feed import TRY_AGAIN_LATER
-from hbd.subscription import View
+from hbd.access import EVERYBODY, Action, Identity, may
+from hbd.accounts import Credential
+from hbd.errors import Busy, Conflict, Forbidden, InvalidInput
+from hbd.feed import SIGN_IN, TRY_AGAIN_LATER
+from hbd.subscription import View, Who, seer
 from hbd.web import schemas
-from hbd.web.auth import check_origin
-from hbd.web.call import Call
-from hbd.web.errors import Busy, invalid
+from hbd.web.auth import known
+from hbd.web.call import Call, Caller
+from hbd.web.errors import invalid
 from hbd.web.frames import error_frame
+from hbd.web.origins import check_feed_origin
+from hbd.web.parts import Parts
 
 PING_SECONDS = 30.0
 GOODBYE_SECONDS = 30.0  # how long a connection that we end may take to read what is on its way
 FLUSH_SECONDS = 0.05  # how often that is looked at
+SIGN_IN_SECONDS = 5.0  # how long somebody may take to say who they are
+MAX_STRANGERS = 200  # connections on which nobody has said that yet
 MAX_FRAME_BYTES = 64 * 1024
 MAX_MISTAKES = 5  # unreadable frames of one subscriber
 SEND_BUFFER_BYTES = 64 * 1024  # small, so that a subscriber that reads nothing is noticed soon
@@ -40,7 +46,7 @@ class FeedQuery(Struct):
 
 
 class Auth(Struct, tag="auth"):
-    """A daemon without users lets in whoever asks, with a token or without."""
+    """The first message of whoever cannot send a header. Nobody needs it on a daemon without users."""
 
     token: str | None = None
 
@@ -48,10 +54,14 @@ class Auth(Struct, tag="auth"):
 _DECODER: msgspec.json.Decoder[schemas.Subscribe | Auth] = msgspec.json.Decoder(schemas.Subscribe | Auth)
 
 
+_strangers: set[web.WebSocketResponse] = set()
+
+
 async def feed(call: Call) -> web.StreamResponse:
-    request, live = call.request, call.parts.feed
-    check_origin(request, call.parts.config)
-    if live.full:
+    request, parts, live = call.request, call.parts, call.parts.feed
+    check_feed_origin(request, parts.config, ambient=call.caller.ambient)
+    stranger = call.identity.role is None and not call.identity.open
+    if live.full or (stranger and len(_strangers) >= MAX_STRANGERS):
         raise Busy("Too many open connections to the live feed")
     query: FeedQuery = call.query
     view = _view(call.identity, _split(query.hosts), _types(query.types), query.batch)
@@ -64,10 +74,19 @@ async def feed(call: Call) -> web.StreamResponse:
     sock = transport.get_extra_info("socket")
     if sock is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+    caller: Caller | None = call.caller
+    if stranger:
+        caller = None if call.caller.refused else await _introduced(ws, call)
+        if caller is None:
+            await ws.close(code=SIGN_IN, message=b"Sign in first")
+            return ws
+    assert caller is not None
+    who = _who(parts, caller)
     channel = SocketChannel(ws, transport)
     loop = asyncio.get_running_loop()
     try:
-        subscription = live.subscribe(channel, view, loop.time())
+        view = msgspec.structs.replace(view, identity=seer(caller.identity))
+        subscription = live.subscribe(channel, view, loop.time(), who)
     except Conflict as error:
         await ws.close(code=TRY_AGAIN_LATER, message=str(error).encode())
         return ws
@@ -78,7 +97,8 @@ async def feed(call: Call) -> web.StreamResponse:
                 continue
             wanted = _read(message.data if message.type is WSMsgType.TEXT else None)
             if isinstance(wanted, schemas.Subscribe):
-                live.narrow(subscription, _view(call.identity, wanted.hosts, wanted.types, wanted.batch))
+                identity = subscription.view.identity
+                live.narrow(subscription, _view(identity, wanted.hosts, wanted.types, wanted.batch))
             elif isinstance(wanted, str):
                 mistakes += 1
                 live.tell(subscription, [error_frame(wanted)], loop.time())
@@ -88,6 +108,49 @@ async def feed(call: Call) -> web.StreamResponse:
         live.leave(subscription)
         await channel.closed()
     return ws
+
+
+async def _introduced(ws: web.WebSocketResponse, call: Call) -> Caller | None:
+    """Whom the first message of a connection names; None when it comes too late or names nobody."""
+    _strangers.add(ws)
+    try:
+        async with asyncio.timeout(SIGN_IN_SECONDS):
+            message = await ws.receive()
+    except TimeoutError:
+        return None
+    finally:
+        _strangers.discard(ws)
+    said = _read(message.data if message.type is WSMsgType.TEXT else None)
+    if not isinstance(said, Auth) or not said.token:
+        return None
+    now = time.time()
+    credential = call.parts.accounts.credential(said.token, now)
+    if credential is None or not may(credential.identity, Action.VIEW).allowed:
+        return None
+    call.parts.accounts.use(credential, call.caller.address, now)
+    return known(credential, call.caller.address, ambient=False)
+
+
+def _who(parts: Parts, caller: Caller) -> Who:
+    """Asks again and again whom a connection stands for."""
+    credential = caller.credential
+
+    def found() -> Credential | None:
+        if credential is None:
+            return None
+        if credential.session is not None:
+            return parts.accounts.by_hash(credential.session.hash, time.time())
+        if credential.token is not None:
+            return parts.accounts.by_hash(credential.token.hash, time.time())
+        return parts.accounts.vouched_for(credential.user.name)
+
+    def who() -> Identity | None:
+        if parts.accounts.open:
+            return EVERYBODY
+        now = found()
+        return now.identity if now is not None and may(now.identity, Action.VIEW).allowed else None
+
+    return who
 
 
 async def agent_link(call: Call) -> web.StreamResponse:

@@ -1,5 +1,6 @@
 // The API page: GET routes can be tried where they are described.
 
+import { signIn } from "./ask.js";
 import { Feed } from "./feed.js";
 import { showFeed } from "./frame.js";
 import { refresh } from "./refresh.js";
@@ -25,6 +26,7 @@ async function tryIt(form) {
   status.textContent = `GET ${url} …`;
   try {
     const answer = await fetch(url);
+    if (answer.status === 401) signIn();
     let text = await answer.text();
     const took = Math.round(performance.now() - begun);
     status.textContent = `${answer.status} ${answer.statusText}, ${text.length} characters, ${took} ms: GET ${url}`;

@@ -1,18 +1,22 @@
 // The live feed: one WebSocket to our own origin that comes back by itself.
 
+import { signIn } from "./ask.js";
+
+const STRANGER = 4401;
 const FIRST_DELAY = 0.5;
 const LONGEST_DELAY = 30;
 
 /**
  * Calls `onMessages(list)` with every frame's messages and dispatches "state" when `state` changes:
  * "connecting", "live", or "lost" with `retryAt` (milliseconds) and `lastWord` (milliseconds); "snapshot" when everything is
- * about to come anew. `subscription`: {hosts, types}, lists of names.
+ * about to come anew. `subscription`: {hosts, types}, lists of names. `onStranger()`: nobody is signed in (any more).
  */
 export class Feed extends EventTarget {
-  constructor(subscription, onMessages) {
+  constructor(subscription, onMessages, onStranger = signIn) {
     super();
     this.subscription = subscription;
     this.onMessages = onMessages;
+    this.onStranger = onStranger;
     this.state = "connecting";
     this.retryAt = null;
     this.lastWord = null;
@@ -42,7 +46,11 @@ export class Feed extends EventTarget {
       this.dispatchEvent(new Event("snapshot"));
     };
     socket.onmessage = (event) => this.#take(event.data);
-    socket.onclose = () => socket === this.socket && this.#lost();
+    socket.onclose = ({ code }) => {
+      if (socket !== this.socket) return;
+      if (code === STRANGER) this.onStranger();
+      else this.#lost();
+    };
   }
 
   #take(text) {

@@ -73,6 +73,12 @@ function dismiss() {
   }
 }
 
+function closeMenu(menu) {
+  if (!menu) return;
+  menu.open = false;
+  menu.querySelector("summary").focus();
+}
+
 function start() {
   const help = document.getElementById("help");
   applyChoices();
@@ -84,12 +90,18 @@ function start() {
     const opener = event.target.closest("[data-opens]");
     if (opener) document.getElementById(opener.dataset.opens).showModal();
     if (event.target.closest("#dismiss")) dismiss();
-    if (event.target.matches("dialog")) event.target.close();
+    // What was typed is not lost by a click beside it.
+    if (event.target.matches("dialog:not(:has(.fields))")) event.target.close();
+    for (const menu of document.querySelectorAll("details.menu[open], details.explained[open]")) {
+      if (!menu.contains(event.target)) menu.open = false;
+    }
   });
   document.addEventListener("keydown", (event) => {
     if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") {
       event.preventDefault();
       openPalette();
+    } else if (event.key === "Escape") {
+      closeMenu(event.target.closest?.("details.menu[open], details.explained[open]"));
     } else if (event.key === "?" && !isTyping(event)) {
       help.showModal();
     } else if (event.key === "/" && !isTyping(event)) {

@@ -1,5 +1,6 @@
 // The live table: filter, sort, group and view from the URL, rows from the store, changes from the feed.
 
+import { ask } from "./ask.js";
 import { Feed } from "./feed.js";
 import { isTyping, showFeed, showProblems } from "./frame.js";
 import { onFilter, showMessages } from "./messages.js";
@@ -159,11 +160,8 @@ function showCounts() {
     else chip.removeAttribute("aria-current");
   }
   showProblems(store.problems());
-  const empty = document.getElementById("empty");
-  if (empty && store.hosts.size && !empty.hidden) {
-    empty.hidden = true;
-    document.getElementById("monitor").hidden = false;
-  }
+  document.getElementById("empty").hidden = store.hosts.size > 0;
+  document.getElementById("monitor").hidden = !store.hosts.size;
 }
 
 function showChoices() {
@@ -262,9 +260,16 @@ document.addEventListener("keydown", (event) => {
 store.addEventListener("change", (event) => {
   if (event.changed.size) {
     showCounts();
-    arrangeSoon();
+    // Whoever may not see a host any more loses it at once.
+    if ([...event.changed].some((name) => !store.hosts.has(name))) arrange();
+    else arrangeSoon();
   }
   if (event.messages) showMessages(store.messages);
+});
+// An answer that never came says nothing about who is gone: ask.
+store.addEventListener("silence", async () => {
+  const hosts = await ask("GET", "/api/0/hosts").catch(() => null);
+  if (hosts) store.keep(new Set(hosts.map((host) => host.name)));
 });
 filter.value = wanted.q;
 showChoices();

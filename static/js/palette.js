@@ -1,5 +1,6 @@
 // Ctrl-K: hosts, pages and actions in one list.
 
+import { ask } from "./ask.js";
 import { MARKS } from "./format.js";
 import { setDensity, setTheme } from "./theme.js";
 
@@ -9,14 +10,16 @@ const input = dialog.querySelector("input");
 const list = dialog.querySelector("ul");
 const nothing = dialog.querySelector(".nothing");
 
-const pages = [...document.querySelectorAll(".rail a.item")].map((link) => ({
+const pages = [...document.querySelectorAll(".rail > a.item, #me a")].map((link) => ({
   kind: "Page",
   label: link.textContent.trim(),
   run: () => location.assign(link.href),
 }));
 const join = document.getElementById("join");
+const signOut = document.getElementById("sign-out");
 const actions = [
   ...(join ? [{ label: "Add a machine", run: () => join.showModal() }] : []),
+  ...(signOut ? [{ label: "Sign out", run: () => signOut.submit() }] : []),
   { label: "Light theme", run: () => setTheme("light") },
   { label: "Dark theme", run: () => setTheme("dark") },
   { label: "Theme as the system", run: () => setTheme("system") },
@@ -27,10 +30,7 @@ const actions = [
 let hosts = [];
 let shown = [];
 let chosen = 0;
-let source = async () => {
-  const answer = await fetch("/api/0/hosts");
-  return answer.ok ? answer.json() : [];
-};
+let source = () => ask("GET", "/api/0/hosts");
 
 /** Where the hosts come from, when the page knows them already. */
 export function setHosts(give) {

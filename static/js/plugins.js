@@ -60,7 +60,7 @@ document.addEventListener("keydown", (event) => {
   tabs[current + step]?.click();
 });
 
-const concerns = ({ type, data }) => (type === "plugin" ? data.plugin === plugin || !plugin : type === "host");
+const concerns = ({ type, data }) => (type === "plugin" ? data.plugin === plugin || !plugin : type !== "message");
 const feed = new Feed({ types: ["host", "plugin"], ...(host && { hosts: [host] }) }, (list) => {
   if (list.some(concerns)) soon();
 });

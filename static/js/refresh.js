@@ -1,11 +1,19 @@
 // Pages that the server draws stay fresh by being drawn again: the parts marked data-fragment are replaced in place.
 
+import { signIn } from "./ask.js";
 import { localise, setClock } from "./format.js";
 import { showProblems } from "./frame.js";
 
-/** Ask the server for this page and take over what has changed. Raises when the server cannot be reached. */
-export async function refresh() {
+/**
+ * Ask the server for this page and take over what has changed. Raises when the server cannot be reached.
+ * `acted`: somebody has just changed something, so that what holds the focus is drawn again, too.
+ */
+export async function refresh(acted = false) {
   const answer = await fetch(location.href, { headers: { Accept: "text/html", "X-Refresh": "1" } });
+  if (answer.status === 401 || new URL(answer.url).pathname === "/login") {
+    signIn();
+    return;
+  }
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
   const { now, problems, level } = fresh.body.dataset;
   if (!now) throw new Error(`the server answered ${answer.status}`);
@@ -18,21 +26,31 @@ export async function refresh() {
     location.reload();
     return;
   }
-  for (const part of parts) replace(part, news.get(part.dataset.fragment));
+  for (const part of parts) replace(part, news.get(part.dataset.fragment), acted);
   localise();
 }
 
 // Keyed children that say the same stay the same elements, so that selection and focus survive.
-function replace(old, fresh) {
+function replace(old, fresh, acted) {
   if (old.isEqualNode(fresh)) return;
   const keep = new Map([...old.querySelectorAll("[data-key]")].map((part) => [part.dataset.key, part]));
   const parts = [...fresh.querySelectorAll("[data-key]")];
   if (!parts.length || parts.length !== keep.size || parts.some((part) => !keep.has(part.dataset.key))) {
-    if (!old.contains(document.activeElement)) old.replaceChildren(...fresh.childNodes);
+    const focused = old.contains(document.activeElement) ? document.activeElement : null;
+    if (focused && !acted) return;
+    old.replaceChildren(...fresh.childNodes);
+    if (focused) focusLike(focused, old);
     return;
   }
   for (const part of parts) {
     const shown = keep.get(part.dataset.key);
     if (!shown.isEqualNode(part)) shown.replaceChildren(...part.childNodes);
   }
+}
+
+// The focus goes to what has taken the place of what had it; when that is gone, to what is near.
+function focusLike(element, place) {
+  const buttons = [...place.querySelectorAll("button, a")];
+  const same = buttons.find((button) => button.ariaLabel === element.ariaLabel && button.textContent === element.textContent);
+  (same ?? buttons[0])?.focus({ preventScroll: true });
 }

@@ -3,7 +3,10 @@
 const MESSAGES = 200;
 const SNAPSHOT_SECONDS = 5;
 
-/** Dispatches "change" with `changed` (names of hosts) and `messages` (whether new ones came). */
+/**
+ * Dispatches "change" with `changed` (names of hosts) and `messages` (whether new ones came), "silence" when a snapshot held
+ * no host.
+ */
 export class Store extends EventTarget {
   constructor(hosts, messages) {
     super();
@@ -27,6 +30,8 @@ export class Store extends EventTarget {
         this.hosts.set(data.name, data);
         this.changed.add(data.name);
         this.snapshot?.add(data.name);
+      } else if (type === "gone") {
+        this.#drop(data.id);
       } else if (type === "message") {
         this.messages.unshift(data);
         this.messages.length = Math.min(this.messages.length, MESSAGES);
@@ -50,13 +55,26 @@ export class Store extends EventTarget {
     return { count: counts.DOWN + counts.OVERDUE + counts.UNKNOWN, level };
   }
 
+  #drop(id) {
+    for (const [name, host] of this.hosts) {
+      if (host.id === id) {
+        this.hosts.delete(name);
+        this.changed.add(name);
+      }
+    }
+  }
+
   #endSnapshot() {
     const seen = this.snapshot;
     this.snapshot = null;
-    // An answer that never came says nothing about who is gone.
-    if (!seen.size) return;
+    if (seen.size) this.keep(seen);
+    else this.dispatchEvent(new Event("silence"));
+  }
+
+  /** Forget all hosts but these. */
+  keep(names) {
     for (const name of this.hosts.keys()) {
-      if (!seen.has(name)) {
+      if (!names.has(name)) {
         this.hosts.delete(name);
         this.changed.add(name);
       }

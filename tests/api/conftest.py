@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from aiohttp import DummyCookieJar
 from aiohttp.test_utils import TestClient
 from world import Api, RealServer, World
 
@@ -16,16 +17,16 @@ from hbd.web import make_app
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     made = World(tmp_path / "hbd.db")
-    await made.store.open()
+    await made.open()
     yield made
-    await made.store.close()
+    await made.close()
 
 
 @pytest.fixture
 async def api(world: World) -> AsyncIterator[Api]:
-    """A client of the whole application, with the feed running."""
+    """A client of the whole application, with the feed running. It keeps no cookies."""
     ticking = asyncio.create_task(world.feed.run())
-    async with TestClient(RealServer(make_app(world.parts))) as client:
+    async with TestClient(RealServer(make_app(world.parts)), cookie_jar=DummyCookieJar()) as client:
         yield client
         world.feed.close()
     ticking.cancel()

@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+from collections.abc import Iterable
 from pathlib import Path
 
+import bcrypt
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+from hbd.accounts import User
 from hbd.config import Config
 from hbd.feed import Feed
 from hbd.hosts import Host, Hosts
 from hbd.model import Data, Family, Heartbeat, Message, Moment, Sample
+from hbd.passwords import Passwords
 from hbd.presence import Presence
 from hbd.rings import Rings
+from hbd.security import Security
+from hbd.signin import Visitor
 from hbd.stats import Stats
 from hbd.store import Store, Turn
+from hbd.store.audit import Entry
 from hbd.web import schemas
 from hbd.web.frames import WebSocketFrames
 from hbd.web.hostview import HostViews
 from hbd.web.parts import Parts
 from hbd.web.server import Runner
+from hbd.web.throttle import Throttle
 
 WALL = 1_750_000_000.0
 RUN = "00112233445566aa"
+PASSWORD = "correct horse"
 
 Api = TestClient[web.Request, web.Application]
 
@@ -47,6 +58,8 @@ class World:
         self.views = HostViews(self.hosts, self.presence, self.rings, clock=lambda: self.now.wall)
         self.feed = Feed(self.hosts, WebSocketFrames(self.views), self.stats, max_subscribers=50)
         self.problems: list[str] = []
+        self.security = Security(Config(), self.store, self.stats, Passwords(rounds=4))
+        self.security.accounts.changed.append(self.people_changed)
         self.parts = Parts(
             config=Config(),
             hosts=self.hosts,
@@ -56,10 +69,57 @@ class World:
             feed=self.feed,
             views=self.views,
             stats=self.stats,
+            accounts=self.security.accounts,
+            host_access=self.security.host_access,
+            apply_access=self.apply_access,
+            passwords=self.security.passwords,
+            sign_in=self.security.sign_in,
+            second_factors=self.security.second_factors,
+            audit=self.security.audit,
+            provider=lambda: self.security.provider,
+            throttle=Throttle(0, 1),
             status=self.status,
             unready=lambda: self.problems,
             agent_link=self.agent_link,
         )
+
+    async def open(self) -> None:
+        await self.store.open()
+        await self.security.load(self.now.wall)
+
+    async def close(self) -> None:
+        await self.security.close()
+        await self.store.close()
+
+    async def configure(self, config: Config) -> None:
+        """Put a config into force, as a reload does."""
+        await self.security.configure(config, self.hosts, self.now.wall)
+        self.parts.config = config
+        self.apply_access(self.hosts)
+
+    async def user(self, name: str, role: str = "viewer", password: str = PASSWORD) -> User:
+        """A user who is in the store."""
+        entry = Entry(time=time.time(), user="", via="cli", action="user.create", object=f"user {name}")
+        hashed = bcrypt.hashpw(password.encode(), bcrypt.gensalt(4))
+        return await self.security.accounts.add(name, entry, password=hashed, role=role)
+
+    async def session(self, name: str) -> str:
+        """The token of a new session of a user."""
+        signed_in = await self.security.sign_in.trusted(
+            self.security.accounts.require(name), "password", Visitor("192.0.2.9", "tests")
+        )
+        return signed_in.token
+
+    def apply_access(self, hosts: Iterable[Host]) -> None:
+        for host in hosts:
+            watchers = self.feed.watchers(host)
+            found = self.security.host_access.of(host, self.parts.config)
+            host.owner, host.managers, host.monitors = found.owner, list(found.managers), list(found.monitors)
+            self.feed.lost(host, watchers, asyncio.get_running_loop().time())
+
+    def people_changed(self) -> None:
+        self.apply_access(self.hosts)
+        self.feed.review(asyncio.get_running_loop().time())
 
     async def enrol(self, name: str) -> Host:
         """A host that is known and was never heard."""
@@ -67,6 +127,7 @@ class World:
         host_id = await self.store.hosts.enrol(name, agent_id, [], None, self.now.wall)
         host = Host(host_id, name, agent_id)
         self.hosts.add(host)
+        self.apply_access([host])
         self.presence.know(host.id, interval=10.0, now=self.now)
         self.feed.host(host.id)
         return host

@@ -16,6 +16,7 @@ import pytest_asyncio
 from fed import FedDaemon
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
+ELSEWHERE = "hbd.test"  # leads here too, but the browser takes it for another machine
 CHROMIUM = os.environ.get("HBD_TEST_CHROMIUM", "/usr/bin/chromium")
 ARGUMENTS = [
     "--disable-gpu",
@@ -24,6 +25,7 @@ ARGUMENTS = [
     "--disable-component-update",
     "--no-first-run",
     "--disable-sync",
+    f"--host-resolver-rules=MAP {ELSEWHERE} 127.0.0.1",
 ]
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
@@ -67,11 +69,11 @@ def _url(process: subprocess.Popen[bytes], output: Path) -> str:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def fed() -> AsyncIterator[FedDaemon]:
-    daemon = FedDaemon()
+async def fed(tmp_path: Path) -> AsyncIterator[FedDaemon]:
+    daemon = FedDaemon(tmp_path)
     await daemon.start()
     yield daemon
-    await daemon.stop()
+    await daemon.close()
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

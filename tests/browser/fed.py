@@ -3,33 +3,46 @@
 from __future__ import annotations
 
 import asyncio
-from types import SimpleNamespace
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
+import bcrypt
 from aiohttp import web
 
+from hbd.accounts import User
 from hbd.config import Config
 from hbd.feed import Feed
 from hbd.hosts import Host, Hosts
 from hbd.model import Beat, Family, Heartbeat, Message, Moment, Sample
 from hbd.presence import Presence
 from hbd.rings import Rings
+from hbd.security import Security
 from hbd.stats import Stats
+from hbd.store import Store
+from hbd.store.audit import Entry
 from hbd.web import make_app, schemas
 from hbd.web.frames import WebSocketFrames
 from hbd.web.hostview import HostViews
 from hbd.web.parts import Parts
+from hbd.web.throttle import Throttle
 
 GRACE = 3.0
 INTERVAL = 10.0
+PASSWORD = "correct horse"  # of every user
+CHEAPEST = 4  # rounds of bcrypt: tests sign in often
 ADDRESSES = {Family.IPV4: "192.0.2.7", Family.IPV6: "2001:db8::7"}
 
 
 class FedDaemon:
     """``now`` is the time of everything that is fed in; it moves only by hand."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
         self.now = Moment.now()
+        self.store: Any = Store(folder / "hbd.db", Stats())
+        self.store.messages = self
+        self.security: Security
         self.hosts = Hosts()
         self.rings = Rings()
         self.presence = Presence(GRACE, self.now)
@@ -46,6 +59,11 @@ class FedDaemon:
     async def start(self) -> None:
         """Serve, on the same port as before when there was one."""
         stats = Stats()
+        if not self.origin:
+            await self.store.open()
+        self.security = security = Security(self.config, self.store, stats)
+        await security.load(self.now.wall)
+        security.accounts.changed.append(lambda: self.feed.review(time.monotonic()))
         views = HostViews(self.hosts, self.presence, self.rings)
         self.feed = Feed(self.hosts, WebSocketFrames(views), stats)
         parts = Parts(
@@ -53,13 +71,22 @@ class FedDaemon:
             hosts=self.hosts,
             rings=self.rings,
             presence=self.presence,
-            store=SimpleNamespace(messages=self),
+            store=self.store,
             feed=self.feed,
             views=views,
             stats=stats,
+            accounts=security.accounts,
+            host_access=security.host_access,
+            apply_access=self._apply_access,
+            passwords=security.passwords,
+            sign_in=security.sign_in,
+            second_factors=security.second_factors,
+            audit=security.audit,
+            throttle=Throttle(0, 0),
+            provider=lambda: security.provider,
             status=self.status,
             unready=list,
-            agent_link=None,
+            agent_link=self._no_agent,
         )
         self._runner = web.AppRunner(make_app(parts), shutdown_timeout=1)
         await self._runner.setup()
@@ -73,10 +100,44 @@ class FedDaemon:
             self.feed.close()
             self._task.cancel()
             await self._runner.cleanup()
+            await self.security.close()
             self._task = self._runner = None
 
-    async def recent(self, limit: int, host: str | None = None) -> list[Message]:
-        return self.messages[:limit]
+    async def close(self) -> None:
+        await self.stop()
+        await self.store.close()
+
+    async def recent(self, limit: int, host_ids: Sequence[int] | None = None) -> list[Message]:
+        """What the store would say of the journal."""
+        names = {host.name for host in self.hosts if host_ids is None or host.id in host_ids}
+        return [message for message in self.messages if not message.host or message.host in names][:limit]
+
+    async def user(self, name: str, role: str = "viewer", **fields: Any) -> User:
+        """Make a user, who signs in with ``PASSWORD``."""
+        entry = Entry(time=time.time(), user="", via="cli", action="user.create", object=f"user {name}")
+        hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(CHEAPEST))
+        return await self.security.accounts.add(name, entry, password=hashed, role=role, **fields)
+
+    async def enrol(self, name: str, *, owner: str, monitors: Sequence[str] = ()) -> Host:
+        """A host that has been heard and that the store knows, too."""
+        agent_id = f"agent_{len(self.hosts):012x}"
+        host_id = await self.store.hosts.enrol(name, agent_id, [], None, self.now.wall)
+        host = self.add(name, id=host_id)
+        entry = Entry(time=time.time(), user="", via="cli", action="host.access", object=f"host {name}")
+        await self.security.host_access.change(host, entry, owner=owner, monitors=tuple(monitors))
+        self._apply_access([host])
+        return host
+
+    def _apply_access(self, hosts: Iterable[Host]) -> None:
+        for host in hosts:
+            watchers = self.feed.watchers(host)
+            found = self.security.host_access.of(host, self.config)
+            host.owner, host.managers, host.monitors = found.owner, list(found.managers), list(found.monitors)
+            host.version += 1
+            self.feed.lost(host, watchers, time.monotonic())
+
+    async def _no_agent(self, request: web.Request) -> web.StreamResponse:
+        return web.Response(status=426)
 
     def status(self) -> schemas.Status:
         return schemas.Status(
@@ -85,7 +146,7 @@ class FedDaemon:
             uptime_seconds=3600.0,
             config_file=None,
             urls=[self.origin] if self.urls is None else self.urls,
-            users=0,
+            users=len(self.security.accounts),
             warnings=["a warning"],
             reload=schemas.Reload(
                 at=self.now.wall, ok=False, problems=["hbd.yaml:3: intervall: unknown"], restart_needed=[]
@@ -101,9 +162,9 @@ class FedDaemon:
             counters=self.counters,
         )
 
-    def add(self, name: str, *tags: str, heard: bool = True) -> Host:
+    def add(self, name: str, *tags: str, heard: bool = True, id: int | None = None) -> Host:
         """A host that has just been heard on IPv4, unless told otherwise."""
-        host = Host(len(self.hosts) + 1, name, f"agent_{len(self.hosts):012x}")
+        host = Host(id or len(self.hosts) + 1, name, f"agent_{len(self.hosts):012x}")
         host.tags = list(tags)
         self.hosts.add(host)
         self.presence.know(host.id, interval=INTERVAL, now=self.now)

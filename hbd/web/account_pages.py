@@ -1,0 +1,259 @@
+"""The pages about people: signing in, the own account, users, who may what with which host, and the audit log."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from typing import NamedTuple
+from urllib.parse import urlencode
+
+import msgspec
+from aiohttp import web
+
+from hbd.access import Action, Identity, Role, Standing, may, sees_everything, standing
+from hbd.accounts import ApiToken, Session, User
+from hbd.hosts import Host
+from hbd.web.call import Call
+from hbd.web.layout import bare_page, page, visible_hosts
+from hbd.web.origins import is_secure
+
+ROWS = 200  # of a table; the filter and links lead to the rest
+SESSIONS = 50
+ENTRIES = 100
+SUGGESTIONS = 500  # names that a field offers
+MAX_WORDS = 100  # characters of a filter
+SOURCES = {"local": "made here", "config": "config file", "oidc": "single sign-on", "proxy": "proxy"}
+WAYS = {
+    "session": "signed in",
+    "token": "API token",
+    "proxy": "proxy",
+    "cli": "command line",
+    "none": "not signed in",
+    "daemon": "hbd itself",
+}
+OUTCOMES = {"done": ("UP", "●"), "refused": ("OVERDUE", "▲"), "failed": ("DOWN", "■")}
+
+
+class Filtered(NamedTuple):
+    """A part of a long list. first: the index of its first row; before, after: where the other parts are."""
+
+    q: str
+    total: int
+    matching: int
+    first: int
+    before: str | None
+    after: str | None
+
+
+class UserRow(NamedTuple):
+    """json: what the dialog that edits this user starts with."""
+
+    user: User
+    sessions: int
+    tokens: int
+    json: str
+
+
+class HostRow(NamedTuple):
+    """Who may what with a host. rights of the caller: "own" for everything, "manage" for the monitors alone, or ""."""
+
+    name: str
+    owner: str | None
+    managers: list[str]
+    monitors: list[str]
+    standing: str
+    rights: str
+
+    @property
+    def json(self) -> str:
+        return msgspec.json.encode(self._asdict()).decode()
+
+
+async def login_page(
+    call: Call, *, next: str, error: str = "", username: str = "", ticket: str = "", status: int = 200
+) -> web.Response:
+    """next: where to go afterwards. ticket: stands for the right password, when the second factor is asked for."""
+    oidc = call.parts.config.auth.oidc
+    return await bare_page(
+        call,
+        "login",
+        status_code=status,
+        next=next,
+        error=error,
+        username=username,
+        ticket=ticket,
+        label=oidc.label if oidc.issuer else "",
+        unencrypted=_unencrypted(call),
+    )
+
+
+async def setup_page(call: Call, *, token: str, error: str = "", username: str = "", status: int = 200) -> web.Response:
+    """token: of the link on the console."""
+    return await bare_page(
+        call,
+        "setup",
+        status_code=status,
+        token=token,
+        error=error,
+        username=username,
+        minimum=call.parts.config.auth.min_password_length,
+        unencrypted=_unencrypted(call),
+    )
+
+
+async def profile(call: Call) -> web.Response:
+    """One's own account."""
+    user, accounts, auth = call.user, call.parts.accounts, call.parts.config.auth
+    sessions: list[Session] = []
+    tokens: list[ApiToken] = []
+    if user is not None and may(call.identity, Action.CREDENTIALS).allowed:
+        sessions, tokens = accounts.sessions(user), accounts.tokens(user)
+    credential = call.caller.credential
+    return await page(
+        call,
+        "profile",
+        me=user,
+        held_back=call.identity.held_back,
+        required=user is not None and user.role in auth.second_factor,
+        minimum=auth.min_password_length,
+        current=credential.session if credential is not None else None,
+        sessions=sessions[:SESSIONS],
+        more_sessions=max(0, len(sessions) - SESSIONS),
+        tokens=tokens,
+        hosts=[host.name for host in visible_hosts(call)[:SUGGESTIONS]],
+    )
+
+
+async def users(call: Call) -> web.Response:
+    """``?q=``: words that name, full name or role must contain."""
+    accounts = call.parts.accounts
+    everyone = accounts.everyone()
+    words = _words(call)
+    fitting = [user for user in everyone if _fits(words, (user.name, user.full_name, user.role))]
+    filtered = _filtered(call, "/users", len(everyone), len(fitting))
+    rows = [
+        _user_row(user, len(accounts.sessions(user)), len(accounts.tokens(user)))
+        for user in fitting[filtered.first : filtered.first + ROWS]
+    ]
+    return await page(
+        call,
+        "users",
+        guest=call.identity.open,
+        filtered=filtered,
+        rows=rows,
+        sources=SOURCES,
+        minimum=call.parts.config.auth.min_password_length,
+    )
+
+
+async def access(call: Call) -> web.Response:
+    """``?q=``: words that the name of a host or of those who may something with it must contain."""
+    hosts, words = visible_hosts(call), _words(call)
+    fitting = [host for host in hosts if _fits(words, (host.name, host.owner or "", *host.managers, *host.monitors))]
+    filtered = _filtered(call, "/access", len(hosts), len(fitting))
+    return await page(
+        call,
+        "access",
+        guest=call.identity.open,
+        everything=sees_everything(call.identity),
+        filtered=filtered,
+        rows=[_host_row(call.identity, host) for host in fitting[filtered.first : filtered.first + ROWS]],
+        known=sorted(_known_users(call, hosts), key=str.lower)[:SUGGESTIONS],
+    )
+
+
+async def audit(call: Call) -> web.Response:
+    """``?user=&action=&outcome=&before=``, newest first; before: the id of an entry."""
+    asked = {name: call.request.query.get(name, "").strip()[:MAX_WORDS] for name in ("user", "action", "outcome")}
+    if asked["outcome"] not in OUTCOMES:
+        asked["outcome"] = ""
+    before = _number(call, "before")
+    entries = await call.parts.store.audit.recent(ENTRIES + 1, before=before, **asked)
+    shown = entries[:ENTRIES]
+    older = None
+    if len(entries) > ENTRIES:
+        given = {name: value for name, value in asked.items() if value}
+        older = "/audit?" + urlencode(given | {"before": shown[-1].id})
+    return await page(
+        call,
+        "audit",
+        guest=call.identity.open,
+        asked=asked,
+        before=before,
+        entries=shown,
+        older=older,
+        actions=sorted({entry.action for entry in shown}),
+        outcomes=OUTCOMES,
+        ways=WAYS,
+    )
+
+
+def _unencrypted(call: Call) -> bool:
+    """Whether what is typed here can be read on its way."""
+    if is_secure(call.request, call.parts.config):
+        return False
+    try:
+        return not ipaddress.ip_address(call.caller.address).is_loopback
+    except ValueError:
+        return True
+
+
+def _user_row(user: User, sessions: int, tokens: int) -> UserRow:
+    edited = {
+        "username": user.name,
+        "full_name": user.full_name,
+        "role": user.role,
+        "enabled": user.enabled,
+        "source": user.source,
+        "second_factor": user.totp is not None,
+        "sessions": sessions,
+    }
+    return UserRow(user, sessions, tokens, msgspec.json.encode(edited).decode())
+
+
+def _host_row(identity: Identity, host: Host) -> HostRow:
+    rights = ""
+    if not identity.open and may(identity, Action.MANAGE, host, changes=True).allowed:
+        rights = "own" if may(identity, Action.OWN, host, changes=True).allowed else "manage"
+    level = Standing.NONE if identity.open else standing(identity, host)
+    return HostRow(host.name, host.owner, list(host.managers), list(host.monitors), level.name.lower(), rights)
+
+
+def _known_users(call: Call, hosts: Iterable[Host]) -> set[str]:
+    """Names to suggest: admins know all users, everybody else those whom they meet on their hosts."""
+    if call.identity.role is Role.ADMIN:
+        return {user.name for user in call.parts.accounts.everyone()}
+    met = {name for host in hosts for name in (host.owner, *host.managers, *host.monitors) if name}
+    return met | {call.identity.name} - {""}
+
+
+def _words(call: Call) -> list[str]:
+    return call.request.query.get("q", "")[:MAX_WORDS].lower().split()
+
+
+def _fits(words: Iterable[str], texts: Iterable[str]) -> bool:
+    text = "\n".join(texts).lower()
+    return all(word in text for word in words)
+
+
+def _filtered(call: Call, path: str, total: int, matching: int) -> Filtered:
+    q = call.request.query.get("q", "")[:MAX_WORDS].strip()
+    first = min(_number(call, "from") or 0, max(0, matching - 1)) // ROWS * ROWS
+
+    def link(start: int) -> str:
+        return f"{path}?" + urlencode(({"q": q} if q else {}) | {"from": start})
+
+    return Filtered(
+        q=q,
+        total=total,
+        matching=matching,
+        first=first,
+        before=link(first - ROWS) if first else None,
+        after=link(first + ROWS) if first + ROWS < matching else None,
+    )
+
+
+def _number(call: Call, name: str) -> int | None:
+    """A whole number of the query that a database can hold; None for anything else."""
+    text = call.request.query.get(name, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None

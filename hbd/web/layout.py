@@ -1,0 +1,265 @@
+"""The frame around the pages: templates, who is looking, which pages there are for them, and what all pages tell."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import ipaddress
+import re
+import time
+from collections.abc import Iterable
+from functools import cache
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from aiohttp import web
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from hbd.access import Action, may, sees_everything
+from hbd.hosts import Host
+from hbd.model import State
+from hbd.web import account_view, paint
+from hbd.web.assets import Assets, icon_name, static_folder
+from hbd.web.call import Call
+
+
+class Item(NamedTuple):
+    """A page that the rail leads to, for those who may do ``action``."""
+
+    name: str
+    path: str
+    label: str
+    symbol: str
+    action: Action
+
+
+PAGES = (
+    Item("live", "/live", "Live", "pulse", Action.VIEW),
+    Item("plugins", "/plugins", "Plugins", "plugins", Action.VIEW),
+    Item("access", "/access", "Access", "access", Action.VIEW),
+    Item("users", "/users", "Users", "users", Action.ADMIN),
+    Item("audit", "/audit", "Audit", "audit", Action.ADMIN),
+    Item("status", "/status", "Status", "status", Action.INSPECT),
+    Item("api", "/api", "API", "api", Action.VIEW),
+)
+BAR = 5  # so many fit beside each other at the bottom of a phone
+BARE = {"login": "Sign in", "setup": "First user"}
+"""pages without the frame: nobody has signed in yet"""
+TITLES = {item.name: item.label for item in PAGES} | {
+    "profile": "Profile",
+    "missing": "No such page",
+    "refused": "Not yours",
+}
+ALWAYS_TOLD = ("status", "access", "users", "audit", "profile")
+"""pages on which the words about missing users cannot be hidden"""
+GZIP_LEVEL = 1
+CODE = re.compile(r"`([^`]+)`")
+
+
+class Site(NamedTuple):
+    assets: Assets
+    templates: Environment
+
+
+class Problems(NamedTuple):
+    """hosts: how many watched ones are not up."""
+
+    hosts: int
+    level: str
+    icon: str
+
+
+class Banner(NamedTuple):
+    """What it means that nobody has to sign in. exposed: whether more than this machine can reach the pages."""
+
+    text: str
+    exposed: bool
+
+
+class Joining(NamedTuple):
+    """What somebody needs who wants to add a machine.
+
+    origin: where its agent finds this daemon, as far as we know. local: that address means another machine elsewhere.
+    enclosed: no other machine reaches this daemon as it listens now. keys: agents need one. config: the file to change.
+    """
+
+    origin: str
+    local: bool
+    enclosed: bool
+    keys: bool
+    config: str
+
+
+class Viewer(NamedTuple):
+    """Whoever has signed in."""
+
+    name: str
+    full_name: str
+    role: str
+    face: account_view.Face
+
+
+@cache
+def site() -> Site:
+    folder = static_folder()
+    templates = Environment(
+        loader=FileSystemLoader(folder / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    templates.filters |= {
+        "clock": paint.clock,
+        "iso": paint.iso,
+        "short_span": paint.short_span,
+        "long_span": paint.long_span,
+        "plain": paint.plain,
+        "code": _code,
+        "file_size": lambda value: paint.scaled(value, "B", 1024),
+        "face": account_view.face,
+        "browser": account_view.browser,
+    }
+    assets = Assets(folder)
+    templates.globals |= {
+        "url": assets.url,
+        "modules": {name: assets.modules(f"{name}.js") for name in (*TITLES, *BARE)},
+        "version": assets.version,
+        "always_told": ALWAYS_TOLD,
+    }
+    return Site(assets, templates)
+
+
+async def page(call: Call, name: str, *, status_code: int = 200, **values: Any) -> web.Response:
+    """A page in its frame, for whoever is calling."""
+    daemon = call.parts.status()
+    exposed = listens_on_network(daemon.urls)
+    guest = call.identity.open
+    values |= {
+        "pages": [item for item in PAGES if may(call.identity, item.action).allowed],
+        "problems": _problems(call),
+        "banner": _banner(exposed) if guest else None,
+        "viewer": None if guest else _viewer(call),
+        "joining": _joining(call, exposed, daemon.config_file) if may(call.identity, Action.INSPECT).allowed else None,
+    }
+    return await _respond(call, name, TITLES[name], values, status_code)
+
+
+async def bare_page(call: Call, name: str, *, status_code: int = 200, **values: Any) -> web.Response:
+    """A page for those who have not signed in: it knows nothing of hosts and users."""
+    return await _respond(call, name, BARE[name], values, status_code)
+
+
+def missing() -> bytes:
+    """The page that there is at no address: the frame and a way back. It knows nothing of this daemon's hosts."""
+    return _frame_alone("missing")
+
+
+def refused(reason: str) -> bytes:
+    """The page of what is not the caller's, with the reason in words."""
+    return _frame_alone("refused", reason=reason)
+
+
+def _frame_alone(name: str, **values: Any) -> bytes:
+    """A page for whoever it may be, with the rail that everybody has."""
+    values |= {
+        "pages": [item for item in PAGES if item.action is Action.VIEW],
+        "problems": Problems(0, "ok", icon_name("ok", 0)),
+        "banner": None,
+        "viewer": None,
+        "joining": None,
+    }
+    return _render(name, TITLES[name], values, packed=False)
+
+
+async def _respond(call: Call, name: str, title: str, values: dict[str, Any], status_code: int) -> web.Response:
+    packed = call.takes_gzip
+    content = await asyncio.to_thread(_render, name, title, values, packed)
+    headers = {"Content-Type": "text/html; charset=utf-8", "Vary": "Accept-Encoding"}
+    if packed:
+        headers["Content-Encoding"] = "gzip"
+    return web.Response(body=content, status=status_code, headers=headers)
+
+
+def _render(name: str, title: str, values: dict[str, Any], packed: bool) -> bytes:
+    template = site().templates.get_template(f"{name}.html")
+    content = template.render(page=name, title=title, bar=BAR, now=round(time.time(), 3), **values).encode()
+    return gzip.compress(content, GZIP_LEVEL, mtime=0) if packed else content
+
+
+def visible_hosts(call: Call) -> list[Host]:
+    """The hosts that whoever is calling may see."""
+    if sees_everything(call.identity):
+        return list(call.parts.hosts)
+    return [host for host in call.parts.hosts if may(call.identity, Action.VIEW, host).allowed]
+
+
+def state_of(call: Call, host: Host) -> State:
+    view = call.parts.presence.view(host.id)
+    return view.state if view else State.UNKNOWN
+
+
+def _problems(call: Call) -> Problems:
+    if sees_everything(call.identity):
+        counts = dict(call.parts.presence.counts())
+        for host in call.parts.hosts:
+            if not host.watched:
+                counts[state_of(call, host)] -= 1
+    else:
+        counts = dict.fromkeys(State, 0)
+        for host in visible_hosts(call):
+            if host.watched:
+                counts[state_of(call, host)] += 1
+    hosts = sum(number for state, number in counts.items() if state is not State.UP)
+    level = "ok"
+    for worse, name in ((State.UNKNOWN, "unknown"), (State.OVERDUE, "warning"), (State.DOWN, "critical")):
+        if counts.get(worse):
+            level = name
+    return Problems(hosts, level, icon_name(level, hosts))
+
+
+def _viewer(call: Call) -> Viewer:
+    name, user = call.identity.name, call.user
+    full_name, avatar = (user.full_name, user.avatar) if user else ("", "")
+    return Viewer(name, full_name, str(call.identity.role), account_view.face(name, full_name, avatar))
+
+
+def _banner(exposed: bool) -> Banner:
+    add = "Add the first one on the machine of hbd: `hbd user add --admin NAME`"
+    if exposed:
+        return Banner(f"No users are set up: whoever can reach hbd over the network sees everything here. {add}", True)
+    return Banner(
+        f"No users are set up: everybody on this machine sees everything here; hbd listens on it only. {add}", False
+    )
+
+
+def listens_on_network(urls: Iterable[str]) -> bool:
+    """Whether more than this machine can connect to one of these URLs; ``0.0.0.0`` and ``::`` are every network."""
+    return not all(_is_loopback(url) for url in urls)
+
+
+def _is_loopback(url: str) -> bool:
+    name = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost" or name.endswith(".localhost")
+
+
+def _joining(call: Call, exposed: bool, config_file: str | None) -> Joining:
+    config = call.parts.config
+    origin = config.base_url or str(call.request.url.origin())
+    return Joining(
+        origin=origin,
+        local=_is_loopback(origin),
+        enclosed=not exposed and not config.base_url,
+        keys=config.enrollment(not call.parts.accounts.open) != "open",
+        config=config_file or "hbd.yaml",
+    )
+
+
+def _code(text: str) -> Markup:
+    """Text in which `this` is code, as HTML."""
+    return Markup(CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704

@@ -1,0 +1,170 @@
+"""Signing in and out, over the API and with the pages that do it."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+import msgspec
+from aiohttp import web
+from msgspec import Struct
+
+from hbd.errors import Busy, Conflict, InvalidInput, TooMany
+from hbd.passwords import check_new
+from hbd.signin import SecondFactorWanted, SignedIn, SignInRefused, Visitor
+from hbd.web import account_pages, schemas
+from hbd.web.auth import clear_cookie, set_cookie
+from hbd.web.call import Body, Call
+from hbd.web.errors import Unsupported
+
+HOME = "/live"
+
+
+class Login(Struct):
+    """code: of the second factor, where there is one."""
+
+    username: str = ""
+    password: str = ""
+    code: str = ""
+
+
+class LoggedIn(Struct):
+    """token: to be sent as ``Authorization: Bearer``; null where nobody needs to sign in."""
+
+    token: str | None
+    expires: float | None = None
+    username: str | None = None
+    role: str | None = None
+
+
+def visitor(call: Call) -> Visitor:
+    return Visitor(call.caller.address, call.request.headers.get("User-Agent", ""))
+
+
+async def login(call: Call) -> web.StreamResponse | LoggedIn | Body:
+    body: Login = call.body
+    if call.parts.accounts.open:
+        return LoggedIn(None)
+    try:
+        signed_in = await call.parts.sign_in.password(body.username, body.password, body.code, visitor(call))
+    except SecondFactorWanted as wanted:
+        return Body(msgspec.json.encode({"error": str(wanted), "second_factor": True}), status=401)
+    user = signed_in.user
+    answer = LoggedIn(signed_in.token, signed_in.expires, user.name, user.role)
+    response = web.Response(body=msgspec.json.encode(answer), content_type="application/json")
+    set_cookie(response, call.request, call.parts, signed_in.token)
+    return response
+
+
+async def logout(call: Call) -> web.StreamResponse:
+    await _end_session(call)
+    response = web.Response(body=msgspec.json.encode(schemas.Done()), content_type="application/json")
+    clear_cookie(response, call.request, call.parts)
+    return response
+
+
+async def _end_session(call: Call) -> None:
+    credential = call.caller.credential
+    if credential is not None and credential.session is not None:
+        await call.parts.accounts.end([credential.session], call.entry("logout", f"user {credential.user.name}"))
+
+
+# ------------------------------------------------------------------------------------------------------------- pages
+
+
+def safe_path(text: str) -> str:
+    """Where somebody goes after signing in: a path of ours, else the first page."""
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return HOME
+    ours = text.startswith("/") and not text.startswith(("//", "/\\")) and not parts.scheme and not parts.netloc
+    plain = text.isascii() and text.isprintable() and "\\" not in text and " " not in text
+    return text if ours and plain and len(text) <= 2000 and not parts.path.startswith("/login") else HOME
+
+
+async def login_form(call: Call) -> web.StreamResponse:
+    wanted = safe_path(call.request.query.get("next", ""))
+    if call.identity.open or (call.identity.role is not None and call.caller.via != "token"):
+        return _to(wanted)
+    return await account_pages.login_page(call, next=wanted)
+
+
+async def submit_login(call: Call) -> web.StreamResponse:
+    form = await form_of(call)
+    name, ticket, wanted = form.get("username", ""), form.get("ticket", ""), safe_path(form.get("next", ""))
+    if call.parts.accounts.open:
+        return _to(wanted)
+    code, error, status = form.get("code", ""), "", 401
+    try:
+        if ticket:
+            signed_in = await call.parts.sign_in.code(ticket, code, visitor(call))
+        else:
+            signed_in = await call.parts.sign_in.password(name, form.get("password", ""), code, visitor(call))
+        return enter(call, signed_in, wanted)
+    except SecondFactorWanted as wish:
+        return await account_pages.login_page(call, next=wanted, username=name, ticket=wish.ticket)
+    except SignInRefused as refused:
+        error, ticket = str(refused), ticket if "code" in str(refused) else ""
+    except TooMany as limited:
+        error, status = f"{limited}, in {_in_words(limited.wait)}", 429
+    except InvalidInput as wrong:
+        error, status = str(wrong), 400
+    except (Busy, Conflict) as busy:
+        error, status = str(busy), 503
+    return await account_pages.login_page(call, next=wanted, error=error, username=name, ticket=ticket, status=status)
+
+
+def enter(call: Call, signed_in: SignedIn, wanted: str) -> web.Response:
+    """Send somebody who has just signed in to the page that was asked for."""
+    response = _to(wanted)
+    set_cookie(response, call.request, call.parts, signed_in.token)
+    return response
+
+
+async def leave(call: Call) -> web.StreamResponse:
+    """The page /logout. A link on another site's page signs nobody out."""
+    if call.route.changes or call.request.headers.get("Sec-Fetch-Site") not in ("cross-site", "same-site"):
+        await _end_session(call)
+        response = _to("/login")
+        clear_cookie(response, call.request, call.parts)
+        return response
+    return _to(HOME)
+
+
+async def setup_form(call: Call) -> web.StreamResponse:
+    token = call.path["token"]
+    if not call.parts.sign_in.opens_setup(token):
+        raise web.HTTPNotFound
+    return await account_pages.setup_page(call, token=token)
+
+
+async def submit_setup(call: Call) -> web.StreamResponse:
+    token = call.path["token"]
+    if not call.parts.sign_in.opens_setup(token):
+        raise web.HTTPNotFound
+    form = await form_of(call)
+    name = form.get("username", "").strip()
+    try:
+        password = check_new(form.get("password", ""), call.parts.config.auth.min_password_length)
+        signed_in = await call.parts.sign_in.set_up(name, password, visitor(call))
+    except (InvalidInput, Busy) as error:
+        return await account_pages.setup_page(call, token=token, error=str(error), username=name, status=400)
+    except Conflict:
+        raise web.HTTPNotFound from None
+    return enter(call, signed_in, HOME)
+
+
+async def form_of(call: Call) -> dict[str, str]:
+    """What a page's form sent. Raises Unsupported."""
+    if call.request.content_type != "application/x-www-form-urlencoded":
+        raise Unsupported("The body must be application/x-www-form-urlencoded")
+    return {name: value for name, value in (await call.request.post()).items() if isinstance(value, str)}
+
+
+def _to(path: str) -> web.Response:
+    return web.Response(status=303, headers={"Location": path})
+
+
+def _in_words(seconds: float) -> str:
+    minutes = int(seconds // 60) + 1
+    return "a minute" if minutes == 1 else f"{minutes} minutes"

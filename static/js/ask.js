@@ -1,0 +1,34 @@
+// The API as the pages use it: JSON there and back, errors in the server's words, strangers to the sign-in page.
+
+/** What the server refused. `message`: why, in words; `status`: of HTTP, 0 when it could not be reached. */
+export class Refused extends Error {
+  constructor(message, status = 0) {
+    super(message);
+    this.status = status;
+  }
+}
+
+/** To the sign-in page, and from there back to here. */
+export function signIn() {
+  const here = location.pathname + location.search + location.hash;
+  location.replace(`/login?next=${encodeURIComponent(here)}`);
+}
+
+/** Raises Refused when the answer is not a good one. */
+export async function ask(method, path, body) {
+  let answer;
+  let data;
+  try {
+    answer = await fetch(path, {
+      method,
+      headers: { Accept: "application/json", ...(body && { "Content-Type": "application/json" }) },
+      body: body && JSON.stringify(body),
+    });
+    data = await answer.json();
+  } catch {
+    throw new Refused(answer ? `The server answered ${answer.status}` : "The daemon cannot be reached.", answer?.status);
+  }
+  if (answer.status === 401) signIn();
+  if (!answer.ok) throw new Refused(data.error ?? `The server answered ${answer.status}`, answer.status);
+  return data;
+}

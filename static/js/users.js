@@ -1,0 +1,43 @@
+// Users for admins: the table comes from the server, every change goes through the API.
+
+import { Feed } from "./feed.js";
+import { filterByServer } from "./filtering.js";
+import { fill, watchForms } from "./forms.js";
+import { showFeed } from "./frame.js";
+
+const dialog = document.getElementById("edit-user");
+
+function prepare(id, path, confirm, what) {
+  Object.assign(document.getElementById(id).dataset, { path, confirm, what });
+}
+
+function edit(user) {
+  const { username: name } = user;
+  const path = `/api/0/users/${encodeURIComponent(name)}`;
+  const form = dialog.querySelector("form");
+  const fromConfig = user.source === "config";
+  dialog.showModal();
+  form.dataset.path = path;
+  document.getElementById("edit-user-title").textContent = name;
+  document.getElementById("from-config").hidden = !fromConfig;
+  fill(form, { full_name: user.full_name, role: user.role, enabled: user.enabled });
+  const outside = user.source === "oidc" || user.source === "proxy";
+  document.getElementById("password-part").hidden = outside;
+  prepare("end-sessions", `${path}/sessions`, `Sign ${name} out everywhere?`, "All sessions end; API tokens stay.");
+  prepare("drop-factor", `${path}/second_factor`, `Remove the second factor of ${name}?`, "The password alone then signs in.");
+  prepare("delete-user", path, `Delete ${name}?`, "Sessions, tokens and rights on hosts go too. That cannot be undone.");
+  document.getElementById("end-sessions").hidden = !user.sessions;
+  document.getElementById("drop-factor").hidden = !user.second_factor;
+  document.getElementById("delete-user").hidden = fromConfig;
+}
+
+// Without users there is nothing to edit.
+if (dialog) {
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-edits]");
+    if (button) edit(JSON.parse(button.closest("tr").dataset.user));
+  });
+  watchForms();
+  filterByServer();
+}
+showFeed(new Feed({ types: ["message"] }, () => {}));

@@ -1,0 +1,151 @@
+"""Who gets in where: the expectations for every route, written down by hand in the words of the contract.
+
+A row is a route; each of its questions names who is let in, by object. All others are turned away: those we do not know
+(``NOBODY``) with 401 or to the sign-in page, those we know with 403.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from callers import OTHER_USER
+from world import PASSWORD
+
+from hbc.wire import LINK_PATH
+
+NOBODY = frozenset(("anonymous", "expired session", "disabled", "agent key"))
+HELD_BACK = frozenset(("held back",))
+PEOPLE = frozenset(("viewer", "monitor", "manager", "owner", "operator", "admin"))
+TOKENS = frozenset(("read token", "write token", "token of own host", "token of other host"))
+CALLERS = NOBODY | HELD_BACK | PEOPLE | TOKENS
+
+SIGNED_IN = PEOPLE | TOKENS
+OWN_ACCOUNT = PEOPLE | HELD_BACK
+ADMINS = frozenset(("admin", "read token", "write token"))
+ADMINS_WHO_WRITE = frozenset(("admin", "write token"))
+OPERATORS = ADMINS | {"operator"}
+
+OWN, FOREIGN, UNKNOWN = "own host", "foreign host", "unknown host"
+SELF, OTHER, NO_USER = "own user", "other user", "unknown user"
+
+MONITORS = {
+    OWN: frozenset(("monitor", "manager", "owner", "operator", "admin")) | TOKENS - {"token of other host"},
+    FOREIGN: frozenset(("operator", "admin")) | TOKENS - {"token of own host"},
+    UNKNOWN: SIGNED_IN,
+}
+MANAGERS = {
+    OWN: frozenset(("manager", "owner", "operator", "admin", "write token", "token of own host")),
+    FOREIGN: frozenset(("operator", "admin", "write token", "token of other host")),
+    UNKNOWN: SIGNED_IN,
+}
+OWNERS = {
+    OWN: frozenset(("owner", "admin", "write token", "token of own host")),
+    FOREIGN: frozenset(("admin", "write token", "token of other host")),
+    UNKNOWN: SIGNED_IN,
+}
+
+
+class Question(NamedTuple):
+    """allowed: object to who is let in; an unknown object is answered 404, all others with ``answer``.
+
+    path: values of placeholders other than host and user. query: may hold ``{host}``.
+    """
+
+    allowed: dict[str, frozenset[str]]
+    answer: int = 200
+    body: Any = None
+    form: dict[str, str] | None = None
+    query: str = ""
+    path: dict[str, str] = {}  # noqa: RUF012: a NamedTuple shares nothing that is changed
+
+
+def anybody(answer: int = 200, **given: Any) -> list[Question]:
+    return [Question({"": CALLERS}, answer, **given)]
+
+
+def only(who: frozenset[str], answer: int = 200, **given: Any) -> list[Question]:
+    return [Question({"": who}, answer, **given)]
+
+
+def user(who: frozenset[str], answer: int = 200, **given: Any) -> list[Question]:
+    """One user for those who may, and not even oneself for all others."""
+    return [Question(dict.fromkeys((SELF, OTHER, NO_USER), who), answer, **given)]
+
+
+MATRIX: dict[str, list[Question]] = {
+    # hosts
+    "GET /api/0/hosts": only(SIGNED_IN),
+    "GET /api/0/hosts/{host}": [Question(MONITORS)],
+    "GET /api/0/hosts/{host}/plugins": [Question(MONITORS)],
+    "GET /api/0/hosts/{host}/plugins/{plugin}": [
+        Question(MONITORS, path={"plugin": "cpu_monitor"}),
+        Question(MONITORS, 404, path={"plugin": "none"}),
+    ],
+    "GET /api/0/hosts/{host}/alerts": [Question(MONITORS)],
+    "GET /api/0/hosts/{host}/access": [Question(MONITORS)],
+    "PUT /api/0/hosts/{host}/access": [
+        # Names that nobody has: whoever may do it is let in as far as that, and nothing changes.
+        Question(MANAGERS, 400, body={"monitors": ["nobody"]}),
+        Question(OWNERS, 400, body={"managers": ["nobody"]}),
+        Question(OWNERS, 400, body={"owner": "nobody", "monitors": ["monitor"]}),
+    ],
+    "GET /api/0/alerts": only(SIGNED_IN),
+    "GET /api/0/messages": [*only(SIGNED_IN), Question(MONITORS, query="?host={host}")],
+    # users
+    "GET /api/0/users": only(ADMINS),
+    "POST /api/0/users": only(ADMINS_WHO_WRITE, 409, body={"username": OTHER_USER}),
+    "GET /api/0/users/{user}": user(ADMINS),
+    "PUT /api/0/users/{user}": user(ADMINS_WHO_WRITE, body={"full_name": "Somebody"}),
+    "DELETE /api/0/users/{user}": user(ADMINS_WHO_WRITE, 409),  # users of the config stay
+    "DELETE /api/0/users/{user}/sessions": user(ADMINS_WHO_WRITE),
+    "DELETE /api/0/users/{user}/second_factor": user(ADMINS_WHO_WRITE, 409),  # they have none
+    # the own account
+    "GET /api/0/users/me": only(SIGNED_IN | HELD_BACK),
+    "PUT /api/0/users/me": only(OWN_ACCOUNT | {"write token"}, body={"full_name": "Me"}),
+    "GET /api/0/users/me/sessions": only(OWN_ACCOUNT),
+    "DELETE /api/0/users/me/sessions": only(OWN_ACCOUNT),
+    "DELETE /api/0/users/me/sessions/{id}": only(OWN_ACCOUNT, 404, path={"id": "0"}),
+    "GET /api/0/users/me/tokens": only(OWN_ACCOUNT),
+    "POST /api/0/users/me/tokens": only(PEOPLE, 201, body={"name": "script"}),
+    "DELETE /api/0/users/me/tokens/{id}": only(OWN_ACCOUNT, 404, path={"id": "0"}),
+    "POST /api/0/users/me/second_factor": [
+        Question({"": OWN_ACCOUNT - {"operator"}}, body={"password": PASSWORD}),
+        Question({"": OWN_ACCOUNT & {"operator"}}, 409, body={"password": PASSWORD}),
+    ],
+    "PUT /api/0/users/me/second_factor": only(OWN_ACCOUNT, 409, body={"code": "000000"}),
+    "DELETE /api/0/users/me/second_factor": only(OWN_ACCOUNT - {"operator"}, 409, body={"code": "000000"}),
+    # the daemon
+    "GET /api/0/audit": only(ADMINS),
+    "GET /api/0/status": only(OPERATORS),
+    "GET /api/0/openapi.json": only(SIGNED_IN),
+    "GET /metrics": only(SIGNED_IN),
+    "GET /healthz": anybody(),
+    "GET /readyz": anybody(),
+    "GET /hbd": only(SIGNED_IN),
+    f"GET {LINK_PATH}": anybody(426),
+    # signing in
+    "POST /api/0/auth/login": anybody(body={"username": "viewer", "password": PASSWORD}),
+    "POST /api/0/auth/logout": only(OWN_ACCOUNT | {"write token"}),
+    "GET /login": [
+        Question({"": CALLERS - OWN_ACCOUNT}),
+        Question({"": OWN_ACCOUNT}, 303),
+    ],
+    "POST /login": anybody(303, form={"username": "viewer", "password": PASSWORD}),
+    "GET /login/oidc": anybody(404),  # no provider is configured
+    "GET /login/oidc/callback": anybody(404),
+    "GET /logout": anybody(303),
+    "POST /logout": anybody(303, form={}),
+    "GET /setup/{token}": anybody(404, path={"token": "x"}),
+    "POST /setup/{token}": anybody(404, path={"token": "x"}, form={"username": "eve", "password": PASSWORD}),
+    # pages
+    "GET /": anybody(302),
+    "GET /live": only(SIGNED_IN),
+    "GET /plugins": only(SIGNED_IN),
+    "GET /access": only(SIGNED_IN),
+    "GET /api": only(SIGNED_IN),
+    "GET /profile": only(SIGNED_IN | HELD_BACK),
+    "GET /status": only(OPERATORS),
+    "GET /users": only(ADMINS),
+    "GET /audit": only(ADMINS),
+    "GET /static/{path}": anybody(404, path={"path": "none.css"}),
+}

@@ -1,0 +1,471 @@
+"""The commands for users and tokens, over a real database and without a daemon."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pwd
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import bcrypt
+import pytest
+
+from hbd import cli_people
+from hbd.access import Role
+from hbd.accounts import Accounts
+from hbd.cli import main
+from hbd.config import Config, Secret
+from hbd.config.structs import User as ConfigUser
+from hbd.errors import Conflict, InvalidInput, NotFound
+from hbd.host_access import HostAccess
+from hbd.hosts import Host, Hosts
+from hbd.passwords import Passwords
+from hbd.people import People
+from hbd.second_factor import SecondFactors
+from hbd.stats import Stats
+from hbd.store import Store
+from hbd.store.audit import Entry
+
+HASH = bcrypt.hashpw(b"correct horse", bcrypt.gensalt(4)).decode()
+
+
+class Here:
+    """What the commands work on."""
+
+    def __init__(self, store: Store, config: Config) -> None:
+        self.store = store
+        self.hosts = Hosts()
+        self.accounts = Accounts(config, store)
+        self.host_access = HostAccess(store, self.accounts)
+        self.people = People(self.accounts, self.host_access, SecondFactors(self.accounts), self.hosts)
+
+    async def add(self, name: str, role: str = "viewer", password: str | None = HASH) -> bool:
+        return await self.people.add(name, role, "", password, "pat")
+
+    async def entry(self) -> Entry:
+        return (await self.store.audit.recent(1))[0]
+
+    async def sign_in(self, name: str) -> str:
+        entry = Entry(time=time.time(), user=name, via="session", action="login")
+        user = self.accounts.require(name)
+        return await self.accounts.sign_in(user, "password", entry, address="", user_agent="")
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    opened = Store(tmp_path / "hbd.db", Stats())
+    await opened.open()
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def here(store: Store) -> Here:
+    made = Here(store, Config())
+    await made.accounts.load(time.time())
+    return made
+
+
+@pytest.fixture
+async def with_file(store: Store) -> Here:
+    """alice is an admin by the config file."""
+    made = Here(store, Config(users={"alice": ConfigUser(admin=True, password=Secret(HASH))}))
+    await made.accounts.load(time.time())
+    return made
+
+
+# ------------------------------------------------------------------------------------------------------------- users
+
+
+async def test_a_user_that_was_added_is_listed_as_the_api_shows_it(here: Here) -> None:
+    await here.people.add("bob", "operator", "Bob B", HASH, "pat")
+    (bob,) = await here.people.users()
+    wanted = {"username": "bob", "full_name": "Bob B", "role": "operator", "source": "local", "enabled": True}
+    assert bob.items() >= wanted.items()
+    assert bob.items() >= {"has_password": True, "second_factor": False, "sessions": 0, "last_login": None}.items()
+
+
+async def test_no_list_holds_a_hash(here: Here) -> None:
+    await here.add("root", "admin")
+    await here.people.create_token(None, "x", False, [], None, "pat")
+    assert HASH not in json.dumps([await here.people.users(), await here.people.tokens(None)])
+
+
+async def test_it_is_told_whether_anybody_is_admin(here: Here) -> None:
+    assert [await here.add("bob"), await here.add("root", "admin"), await here.add("carol")] == [False, True, True]
+
+
+async def test_a_user_without_password_has_none(here: Here) -> None:
+    await here.add("bob", password=None)
+    assert here.accounts.require("bob").password is None
+
+
+async def test_the_audit_log_tells_who_did_it_on_the_machine(here: Here) -> None:
+    await here.add("bob")
+    entry = await here.entry()
+    assert (entry.user, entry.via, entry.action, entry.object, entry.detail) == (
+        "",
+        "cli",
+        "user.create",
+        "user bob",
+        "role viewer; by pat",
+    )
+
+
+@pytest.mark.parametrize("full_name", ["a\nb", "\x1b[31m", "x" * 201])
+async def test_a_full_name_that_nobody_could_read_is_refused(here: Here, full_name: str) -> None:
+    with pytest.raises(InvalidInput):
+        await here.people.add("bob", "viewer", full_name, HASH, "pat")
+
+
+async def test_a_removed_user_leaves_no_access_behind(here: Here) -> None:
+    await here.add("root", "admin")
+    await here.add("bob")
+    host = Host(await here.store.hosts.enrol("web1", "agent_1", [], None, 1.0), "web1", "agent_1")
+    entry = Entry(time=1.0, user="root", via="session", action="host.access")
+    await here.host_access.change(host, entry, owner="bob")
+    await here.people.remove("BOB", "pat")
+    assert here.host_access.of(host, Config()).owner == "root"
+    assert (await here.entry()).action == "user.delete"
+
+
+async def test_a_disabled_user_is_signed_out_for_good(here: Here) -> None:
+    await here.add("root", "admin")
+    await here.add("bob")
+    token = await here.sign_in("bob")
+    await here.people.disable("bob", "pat")
+    assert not here.accounts.require("bob").enabled
+    await here.people.enable("bob", "pat")
+    assert here.accounts.require("bob").enabled
+    assert here.accounts.credential(token, time.time()) is None
+
+
+async def test_a_new_password_ends_all_sessions(here: Here) -> None:
+    await here.add("root", "admin")
+    token = await here.sign_in("root")
+    assert await here.people.set_password("root", HASH, "pat") is False
+    assert here.accounts.credential(token, time.time()) is None
+    assert HASH not in (await here.entry()).detail
+
+
+async def test_what_is_changed_of_a_user_of_the_config_is_told_apart(with_file: Here) -> None:
+    other = bcrypt.hashpw(b"another", bcrypt.gensalt(4)).decode()
+    assert await with_file.people.set_password("alice", other, "pat") is True
+    assert with_file.accounts.require("alice").password == other.encode()
+
+
+async def test_a_user_of_the_config_is_not_removed_here(with_file: Here) -> None:
+    with pytest.raises(Conflict, match="in the config file"):
+        await with_file.people.remove("alice", "pat")
+
+
+@pytest.mark.parametrize("command", ["remove", "disable"])
+async def test_the_last_admin_stays(here: Here, command: str) -> None:
+    await here.add("root", "admin")
+    with pytest.raises(Conflict, match="last admin"):
+        await getattr(here.people, command)("root", "pat")
+
+
+async def test_a_role_is_changed(here: Here) -> None:
+    await here.add("root", "admin")
+    await here.add("bob")
+    await here.people.set_role("bob", "operator", "pat")
+    assert here.accounts.require("bob").role is Role.OPERATOR
+
+
+async def test_a_lost_second_factor_is_taken_away_with_its_recovery_codes(here: Here) -> None:
+    await here.add("bob")
+    entry = Entry(time=1.0, user="bob", via="session", action="second_factor.set_up")
+    await here.accounts.change(here.accounts.require("bob"), {"totp": "ABC", "recovery": (b"x",)}, entry)
+    await here.people.reset_second_factor("bob", "pat")
+    bob = here.accounts.require("bob")
+    assert (bob.totp, bob.recovery) == (None, ())
+
+
+async def test_where_there_is_no_second_factor_none_is_taken_away(here: Here) -> None:
+    await here.add("bob")
+    with pytest.raises(Conflict, match="no second factor"):
+        await here.people.reset_second_factor("bob", "pat")
+
+
+@pytest.mark.parametrize("command", ["remove", "disable", "enable", "reset_second_factor"])
+async def test_a_user_nobody_knows_is_said_so(here: Here, command: str) -> None:
+    with pytest.raises(NotFound, match="User 'nobody' not found"):
+        await getattr(here.people, command)("nobody", "pat")
+
+
+# ------------------------------------------------------------------------------------------------------------ tokens
+
+
+async def test_a_token_is_the_first_admins_and_only_reads(here: Here) -> None:
+    await here.add("bob")
+    await here.add("root", "admin")
+    text = await here.people.create_token(None, "backup", False, [], None, "pat")
+    credential = here.accounts.credential(text, time.time())
+    assert credential is not None and credential.user.name == "root"
+    assert (credential.identity.writes, credential.identity.hosts) == (False, None)
+
+
+async def test_a_token_has_the_limits_it_was_given(here: Here) -> None:
+    await here.add("bob")
+    here.hosts.add(Host(1, "Web1", "agent_1"))
+    text = await here.people.create_token("bob", "backup", True, ["web1", "WEB1"], 60.0, "pat")
+    credential = here.accounts.credential(text, time.time())
+    assert credential is not None and credential.token is not None
+    assert (credential.identity.writes, credential.token.hosts) == (True, ("Web1",))
+    assert here.accounts.credential(text, time.time() + 60) is None
+
+
+async def test_a_token_for_a_host_nobody_knows_is_refused(here: Here) -> None:
+    await here.add("root", "admin")
+    with pytest.raises(NotFound, match="Host 'web9' not found"):
+        await here.people.create_token(None, "backup", False, ["web9"], None, "pat")
+
+
+async def test_without_users_there_is_nobody_to_make_a_token_for(here: Here) -> None:
+    with pytest.raises(Conflict, match="There are no users yet"):
+        await here.people.create_token(None, "backup", False, [], None, "pat")
+
+
+async def test_without_an_admin_it_has_to_be_said_whose_token_it_is(here: Here) -> None:
+    await here.add("bob")
+    with pytest.raises(Conflict, match="--user"):
+        await here.people.create_token(None, "backup", False, [], None, "pat")
+
+
+async def test_tokens_are_listed_by_user(here: Here) -> None:
+    await here.add("bob")
+    await here.add("root", "admin")
+    for user in ("bob", "root"):
+        await here.people.create_token(user, f"of {user}", False, [], None, "pat")
+    assert [token["user"] for token in await here.people.tokens(None)] == ["bob", "root"]
+    (found,) = await here.people.tokens("root")
+    assert (found["name"], found["scope"], found["hosts"]) == ("of root", "read", None)
+    assert found["start"].startswith("hbt_") and len(found["start"]) == 10
+
+
+async def test_a_revoked_token_is_worthless(here: Here) -> None:
+    await here.add("root", "admin")
+    text = await here.people.create_token(None, "backup", False, [], None, "pat")
+    await here.people.revoke_token((await here.people.tokens(None))[0]["id"], "pat")
+    assert here.accounts.credential(text, time.time()) is None
+    assert (await here.entry()).detail == "of root; by pat"
+
+
+async def test_a_token_nobody_has_cannot_be_revoked(here: Here) -> None:
+    with pytest.raises(NotFound, match="Token '7' not found"):
+        await here.people.revoke_token(7, "pat")
+
+
+# ------------------------------------------------------------------------------------------------------ command line
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs ``hbd`` with a config of its own; typed: on standard input, None where there is nothing."""
+    file = tmp_path / "hbd.yaml"
+    file.write_text(f"database: {tmp_path / 'cli.db'}\nauth: {{min_password_length: 8}}\n")
+    file.chmod(0o600)
+    monkeypatch.setattr(cli_people, "Passwords", lambda workers: Passwords(workers, rounds=4))
+
+    def hbd(*arguments: str, typed: bytes = b"", config: Path = file) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(typed)))
+        code = main([*arguments, "-c", str(config)])
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return hbd
+
+
+class _Terminal(io.TextIOWrapper):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def at_terminal(monkeypatch: pytest.MonkeyPatch, run: Run, tmp_path: Path) -> Any:
+    """Like run, with answers typed at a terminal; an Exception among them is raised there."""
+
+    def hbd(*arguments: str, answers: list[Any], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+        given = iter(answers)
+
+        def typed(prompt: str) -> str:
+            answer = next(given)
+            if isinstance(answer, Exception):
+                raise answer
+            return str(answer)
+
+        monkeypatch.setattr("getpass.getpass", typed)
+        monkeypatch.setattr("sys.stdin", _Terminal(io.BytesIO()))
+        code = main([*arguments, "-c", str(tmp_path / "hbd.yaml")])
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return hbd
+
+
+def test_passwd_prints_the_hash_alone(run: Run) -> None:
+    code, out, err = run("passwd", typed=b"correct horse\r\nmore\n")
+    assert (code, err) == (0, "")
+    assert bcrypt.checkpw(b"correct horse", out.removesuffix("\n").encode())
+
+
+def test_passwd_hashes_even_while_the_config_is_broken(run: Run, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("users: {alice: {password: plain}}\n")
+    code, out, _ = run("passwd", typed=b"correct horse\n", config=broken)
+    assert code == 0 and bcrypt.checkpw(b"correct horse", out.strip().encode())
+
+
+@pytest.mark.parametrize(
+    ("typed", "reason"),
+    [
+        (b"", "no password was given"),
+        (b"\n", "must not be empty"),
+        (b"short\n", "at least 8 characters"),
+        (b"x" * 73 + b"\n", "at most 72 bytes"),
+        (b"\xff\xfe12345678\n", "not UTF-8"),
+        (b"tab\tinside\n", "control characters"),
+    ],
+)
+def test_a_password_that_may_not_be_set_is_refused_with_the_reason(run: Run, typed: bytes, reason: str) -> None:
+    for arguments in (["passwd"], ["passwd", "bob"]):
+        code, out, err = run(*arguments, typed=typed)
+        assert (code, out) == (1, "")
+        assert err.startswith("hbd: ") and reason in err
+
+
+def test_a_password_is_typed_twice_at_a_terminal(at_terminal: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = at_terminal("passwd", answers=["correct horse"] * 2, capsys=capsys)
+    assert code == 0 and bcrypt.checkpw(b"correct horse", out.strip().encode())
+
+
+@pytest.mark.parametrize(
+    ("answers", "reason"),
+    [
+        (["correct horse", "wrong horse"], "not the same"),
+        (["short"], "at least 8 characters"),
+        ([EOFError()], "no password was given"),
+        (["correct horse", EOFError()], "no password was given"),
+    ],
+)
+@pytest.mark.parametrize("command", [["passwd"], ["user", "add", "bob"]])
+def test_a_slip_at_the_terminal_changes_nothing(
+    at_terminal: Any, run: Run, capsys: pytest.CaptureFixture[str], command: list[str], answers: list[Any], reason: str
+) -> None:
+    code, out, err = at_terminal(*command, answers=answers, capsys=capsys)
+    assert (code, out) == (1, "") and reason in err
+    assert json.loads(run("user", "list", "--json")[1]) == []
+
+
+def test_user_add_without_input_prints_a_password_alone(run: Run) -> None:
+    code, out, err = run("user", "add", "--admin", "root")
+    assert (code, err) == (0, "")
+    assert len(out.removesuffix("\n")) == 20 and out.strip().isprintable()
+
+
+def test_user_add_takes_the_first_line_as_the_password_and_prints_nothing(run: Run) -> None:
+    assert run("user", "add", "--admin", "root", typed=b"correct horse\n") == (0, "", "")
+
+
+def test_an_empty_line_is_no_wish_for_a_password_made_up(run: Run) -> None:
+    assert run("user", "add", "--admin", "root", typed=b"\n")[0] == 1
+
+
+def test_user_add_without_password_asks_for_none(run: Run) -> None:
+    assert run("user", "add", "--admin", "--no-password", "root") == (0, "", "")
+    (root,) = json.loads(run("user", "list", "--json")[1])
+    assert (root["role"], root["has_password"]) == ("admin", False)
+
+
+def test_a_first_user_who_is_no_admin_is_told(run: Run) -> None:
+    code, _, err = run("user", "add", "bob", "--no-password")
+    assert code == 0 and "nobody is admin yet" in err
+
+
+def test_a_name_that_cannot_be_one_is_refused_before_a_password_is_asked_for(run: Run) -> None:
+    code, _, err = run("user", "add", "a/b")
+    assert code == 1 and err.startswith("hbd: NAME: ")
+
+
+def test_user_list_is_a_table(run: Run) -> None:
+    run("user", "add", "--role", "operator", "--no-password", "olga")
+    lines = run("user", "list")[1].splitlines()
+    assert lines[0].split("  ")[0] == "NAME"
+    assert lines[0].split() == ["NAME", "ROLE", "SOURCE", "ENABLED", "2FA", "SESSIONS", "LAST", "SIGN-IN"]
+    assert lines[1].split() == ["olga", "operator", "local", "yes", "no", "0", "never"]
+
+
+def test_a_change_of_a_user_of_the_file_says_how_long_it_holds(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "people.yaml"
+    file.write_text(f"database: {tmp_path / 'people.db'}\nusers: {{alice: {{admin: true}}, bob: {{}}}}\n")
+    file.chmod(0o600)
+    for command, typed in ((["passwd", "bob"], b"correct horse\n"), (["user", "role", "bob", "operator"], b"")):
+        code, out, err = run(*command, typed=typed, config=file)
+        assert (code, out) == (0, "")
+        assert "holds until the file says something else" in err
+    bob = json.loads(run("user", "list", "--json", config=file)[1])[1]
+    assert (bob["role"], bob["has_password"]) == ("operator", True)
+
+
+def test_token_create_prints_the_token_alone_and_token_list_does_not(run: Run) -> None:
+    run("user", "add", "--admin", "--no-password", "root")
+    code, out, err = run("token", "create", "--expires", "90d", "--write", "--name", "backup")
+    assert (code, err) == (0, "")
+    token = out.removesuffix("\n")
+    assert token.startswith("hbt_") and len(token) == 47
+    assert token not in run("token", "list")[1]
+    (listed,) = json.loads(run("token", "list", "--json", "--user", "root")[1])
+    assert listed["expires"] - listed["created"] == 90 * 86_400
+    assert (listed["name"], listed["scope"]) == ("backup", "write")
+    assert run("token", "revoke", str(listed["id"])) == (0, "", "")
+    assert json.loads(run("token", "list", "--json")[1]) == []
+
+
+def test_token_create_without_users_fails_with_the_reason(run: Run) -> None:
+    code, out, err = run("token", "create")
+    assert (code, out) == (1, "") and err.startswith("hbd: There are no users yet")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["user"],
+        ["user", "add"],
+        ["user", "add", "--admin", "--role", "viewer", "bob"],
+        ["user", "role", "bob", "king"],
+        ["token", "create", "--expires", "soon"],
+        ["token", "create", "--expires", "0"],
+        ["token", "create", "--expires", "9999999w"],
+        ["token", "revoke", "x"],
+    ],
+)
+def test_wrong_usage_ends_with_2(run: Run, arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(*arguments)
+    assert ended.value.code == 2
+
+
+@pytest.mark.parametrize("place", [1, 2, 3])
+def test_the_config_file_may_stand_anywhere_behind_the_verb(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], place: int
+) -> None:
+    arguments = ["user", "role", "bob", "admin"]
+    arguments[place:place] = ["-c", str(tmp_path / "hbd.yaml")]
+    assert main(arguments) == 1
+    assert capsys.readouterr().err == "hbd: User 'bob' not found\n"
+
+
+def test_the_audit_log_has_the_user_of_the_machine(run: Run, tmp_path: Path) -> None:
+    run("user", "add", "--admin", "--no-password", "root")
+    with closing(sqlite3.connect(tmp_path / "cli.db")) as db:
+        (detail,) = db.execute("SELECT detail FROM audit").fetchone()
+    assert detail == f"role admin; by {pwd.getpwuid(os.getuid()).pw_name}"
