@@ -17,8 +17,8 @@ from typing import Any
 
 import msgspec
 
-from hbd import __version__, logs
-from hbd import config as configuration
+from hbd import __version__, cli_people, logs, tls
+from hbd.asking import ask, config_of, local_time, table
 from hbd.config import Config
 from hbd.errors import ConfigError, HbdError
 from hbd.listen import from_here
@@ -32,6 +32,9 @@ examples:
   hbd run -c /etc/hbd/config.yaml    run with that config
   hbd check-config -c hbd.yaml       say everything that is wrong with a config
   hbd agent add web-1                enrol a host; prints the key its agent needs
+  hbd user add --admin NAME          make the first user; from then on everybody has to log in
+  hbd passwd                         hash a password for the config file
+  hbd token create --expires 90d     print an API token for a script, which may only read
   hbd reload                         have the running daemon read its config again
 
 The config is the file given by -c, else $HBD_CONFIG, ./hbd.yaml, ~/.config/hbd/config.yaml or
@@ -81,21 +84,30 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("-V", "--version", action="version", version=f"hbd {__version__}")
+    parser.set_defaults(config=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    def command(name: str, run: Callable[[argparse.Namespace], int], text: str, parent: Any = commands) -> Any:
+    def parser_of(name: str, text: str, parent: Any) -> Any:
         made = parent.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-        made.add_argument("-c", "--config", type=Path, metavar="FILE", help="the config file")
+        made.add_argument(
+            "-c", "--config", type=Path, metavar="FILE", default=argparse.SUPPRESS, help="the config file"
+        )
+        return made
+
+    def command(name: str, run: Callable[[argparse.Namespace], int], text: str, parent: Any = commands) -> Any:
+        made = parser_of(name, text, parent)
         made.set_defaults(run=run)
         return made
+
+    def group(name: str, text: str) -> Any:
+        return parser_of(name, text, commands).add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     run = command("run", _run, "run the daemon in the foreground")
     run.add_argument("--with-agent", action="store_true", help="also run an agent for this machine")
     run.add_argument("--port", type=int, metavar="N", help="HTTP port instead of hbd_port; 0 takes any free one")
     command("check-config", _check_config, "say everything that is wrong with the config")
     command("reload", _reload, "have the running daemon read its config again")
-    agent = commands.add_parser("agent", help="enrol hosts and manage their keys", description="Hosts and their keys.")
-    verbs = agent.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    verbs = group("agent", "enrol hosts and manage their keys")
     add = command("add", _agent_add, "enrol a host and print the key of its agent, which is shown only now", verbs)
     add.add_argument("name", metavar="NAME")
     listing = command("list", _agent_list, "list the hosts with their agents", verbs)
@@ -106,24 +118,21 @@ def _parser() -> argparse.ArgumentParser:
     revoke.add_argument("name", metavar="NAME")
     remove = command("remove", _agent_remove, "delete a host with its key and all that is stored of it", verbs)
     remove.add_argument("name", metavar="NAME")
+    cli_people.add_commands(command, group)
     return parser
-
-
-def _config(options: argparse.Namespace) -> Config:
-    return configuration.load(configuration.find(options.config))
 
 
 # --------------------------------------------------------------------------------------------------------------- run
 
 
 def _run(options: argparse.Namespace) -> int:
-    config = _config(options)
+    config = config_of(options)
     overridden: dict[str, Any] = {}
     if options.port is not None:
         if not 0 <= options.port <= 65535:
             print("hbd: --port: 0 to 65535 is allowed", file=sys.stderr)
             return USAGE
-        overridden = _ports(options.port)
+        overridden = _ports(options.port, config)
         config = msgspec.structs.replace(config, **overridden)
     logs.configure(config.log.level, config.log.format)
     os.umask(0o077)
@@ -132,9 +141,10 @@ def _run(options: argparse.Namespace) -> int:
         return runner.run(_serve(config, options.with_agent, overridden))
 
 
-def _ports(port: int) -> dict[str, int]:
+def _ports(port: int, config: Config) -> dict[str, int]:
     """What ``--port`` sets; with any free HTTP port, the other ports are any free ones too."""
-    return {"hbd_port": port} | ({"hb_port": 0, "ws_port": 0} if port == 0 else {})
+    others = ["hb_port", "ws_port"] + (["wss_port"] if config.wss_port is not None else [])
+    return {"hbd_port": port} | (dict.fromkeys(others, 0) if port == 0 else {})
 
 
 async def _serve(config: Config, with_agent: bool, overridden: dict[str, Any]) -> int:
@@ -168,7 +178,7 @@ async def _serve(config: Config, with_agent: bool, overridden: dict[str, Any]) -
     loop.add_signal_handler(signal.SIGHUP, reload)
     if hung_up.is_set():  # while it was starting
         reload()
-    _announce(daemon.urls, daemon.feed_urls, daemon.heartbeat_urls, config)
+    _announce(daemon.urls, daemon.feed_urls, daemon.heartbeat_urls, config, daemon.setup_url)
     _tell_systemd("READY=1")
     ends = [asyncio.create_task(event.wait()) for event in (stopping, daemon.failed)]
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -191,7 +201,7 @@ def _told(error: OSError, config: Config) -> str:
     return f"no place for the database {config.database}: {error.strerror}: {error.filename}"
 
 
-def _announce(urls: list[str], feed: list[str], heartbeats: list[str], config: Config) -> None:
+def _announce(urls: list[str], feed: list[str], heartbeats: list[str], config: Config, setup_url: str | None) -> None:
     lines = [
         f"hbd {__version__} is running",
         f"  web         {'  '.join(map(from_here, urls))}",
@@ -200,9 +210,12 @@ def _announce(urls: list[str], feed: list[str], heartbeats: list[str], config: C
         f"  config      {config.source or 'built-in defaults (no config file found)'}",
         f"  database    {config.database}",
     ]
+    if setup_url is not None:
+        lines.append(f"  first user  {setup_url}   (once; until then nobody has to sign in)")
     if urls != list(map(from_here, urls)):
         port = urls[0].rsplit(":", 1)[1].strip("/")
-        elsewhere = config.base_url or f"http://{socket.gethostname()}:{port}/"
+        scheme = "https" if config.hbd_tls else "http"
+        elsewhere = config.base_url or f"{scheme}://{socket.gethostname()}:{port}/"
         lines.insert(2, f"              on all interfaces; from other machines {elsewhere}")
     try:
         print("\n".join(lines), flush=True)
@@ -247,8 +260,9 @@ def _tell_systemd(state: str) -> None:
 
 
 def _check_config(options: argparse.Namespace) -> int:
-    config = _config(options)
-    for warning in config.warnings:
+    config = config_of(options)
+    expiry = tls.load(config.certificate).warning(time.time()) if config.certificate else None
+    for warning in [*config.warnings, *([expiry] if expiry else [])]:
         print(f"warning: {warning}", file=sys.stderr)
     print(f"{config.source or 'no config file found: the built-in defaults hold'}: ok")
     return OK
@@ -260,7 +274,7 @@ def _reload(options: argparse.Namespace) -> int:
 
     # The config may be broken just now; the running daemon has to be found all the same, to say what is wrong.
     try:
-        config = _config(options)
+        config = config_of(options)
     except ConfigError as error:
         for problem in error.problems:
             print(problem, file=sys.stderr)
@@ -284,68 +298,42 @@ def _reload(options: argparse.Namespace) -> int:
 # ------------------------------------------------------------------------------------------------------------ agents
 
 
-def _ask(options: argparse.Namespace, command: str, **arguments: Any) -> Any:
-    """Have a command carried out by the running daemon, or here when none is running."""
-    from hbd import control
-    from hbd.store.database import holder_of
-
-    config = _config(options)
-    if holder_of(config.database) is not None:
-        return control.ask(config.database, command, **arguments)
-    return asyncio.run(_offline(config, command, arguments))
-
-
-async def _offline(config: Config, command: str, arguments: dict[str, Any]) -> Any:
-    from hbd.agents import Agents
-    from hbd.daemon import open_offline
-
-    store, enrolment, hosts = await open_offline(config)
-    try:
-        return await Agents(enrolment, hosts, store).commands()[command](**arguments)
-    finally:
-        await store.close()
-
-
 def _agent_add(options: argparse.Namespace) -> int:
-    print(_ask(options, "agent add", name=options.name))
+    print(ask(options, "agent add", name=options.name))
     return OK
 
 
 def _agent_rotate(options: argparse.Namespace) -> int:
-    print(_ask(options, "agent rotate", name=options.name))
+    print(ask(options, "agent rotate", name=options.name))
     return OK
 
 
 def _agent_revoke(options: argparse.Namespace) -> int:
-    _ask(options, "agent revoke", name=options.name)
+    ask(options, "agent revoke", name=options.name)
     return OK
 
 
 def _agent_remove(options: argparse.Namespace) -> int:
-    _ask(options, "agent remove", name=options.name)
+    ask(options, "agent remove", name=options.name)
     return OK
 
 
 def _agent_list(options: argparse.Namespace) -> int:
-    hosts = _ask(options, "agent list")
+    hosts = ask(options, "agent list")
     if options.json:
         print(json.dumps(hosts, indent=2))
         return OK
     rows = [("NAME", "STATE", "KEY", "VERSION", "LAST SEEN", "AGENT ID")]
-    for host in hosts:
-        seen = host["last_seen"]
-        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seen)) if seen else "never"
-        rows.append(
-            (
-                host["name"],
-                host["state"] or "-",
-                "yes" if host["key"] else "no",
-                host["version"] or "-",
-                when,
-                host["agent_id"],
-            )
+    rows += [
+        (
+            host["name"],
+            host["state"] or "-",
+            "yes" if host["key"] else "no",
+            host["version"] or "-",
+            local_time(host["last_seen"]),
+            host["agent_id"],
         )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        for host in hosts
+    ]
+    print(table(rows))
     return OK

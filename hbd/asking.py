@@ -1,0 +1,55 @@
+"""How the commands of the command line reach the running daemon, or the database itself where none is running."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from hbd import config as configuration
+from hbd.config import Config
+
+
+def config_of(options: argparse.Namespace) -> Config:
+    """The config that ``-c`` or its usual place gives. Raises ConfigError."""
+    return configuration.load(configuration.find(options.config))
+
+
+def ask(options: argparse.Namespace, command: str, **arguments: Any) -> Any:
+    """Have a command carried out by the running daemon, or here when none is running. Raises HbdError, OSError."""
+    from hbd import control
+    from hbd.store.database import holder_of
+
+    config = config_of(options)
+    if holder_of(config.database) is not None:
+        return control.ask(config.database, command, **arguments)
+    return asyncio.run(_offline(config, command, arguments))
+
+
+async def _offline(config: Config, command: str, arguments: dict[str, Any]) -> Any:
+    from hbd.agents import Agents
+    from hbd.daemon import open_offline
+    from hbd.people import People
+
+    store, enrolment, hosts = await open_offline(config)
+    try:
+        if command.startswith("agent "):
+            commands = Agents(enrolment, hosts, store).commands()
+        else:
+            commands = (await People.offline(config, store, hosts)).commands()
+        return await commands[command](**arguments)
+    finally:
+        await store.close()
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """The rows as lines, each column as wide as its widest cell."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "\n".join(lines)
+
+
+def local_time(seconds: float | None, otherwise: str = "never") -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds)) if seconds else otherwise
