@@ -16,6 +16,7 @@ from hbd.presence import Presence
 from hbd.receivers.agent_link import AgentLinks
 from hbd.receivers.udp import Heartbeats
 from hbd.store import Store
+from hbd.store.audit import Entry
 
 
 class Running(NamedTuple):
@@ -47,9 +48,10 @@ class Agents:
             "agent remove": self.remove,
         }
 
-    async def add(self, name: str) -> str:
+    async def add(self, name: str, by: str = "") -> str:
+        """by: who gave the command, a user of the machine; it is told in the audit log."""
         key = await self._enrolment.add(name)
-        self._note("enrolled", name)
+        await self._tell("enrolled", "agent.add", name, by)
         return key
 
     async def list(self) -> list[dict[str, Any]]:
@@ -69,24 +71,25 @@ class Agents:
             "last_seen": view.last_seen if view else seen,
         }
 
-    async def rotate(self, name: str) -> str:
+    async def rotate(self, name: str, by: str = "") -> str:
         key = await self._enrolment.rotate(name)
-        self._note("the key was rotated", name)
+        await self._tell("the key was rotated", "agent.rotate", name, by)
         return key
 
-    async def revoke(self, name: str) -> None:
+    async def revoke(self, name: str, by: str = "") -> None:
         await self._enrolment.revoke(name)
-        self._note("the key was revoked", name)
+        await self._tell("the key was revoked", "agent.revoke", name, by)
         if self._running:
             await self._running.links.drop(self._hosts.require(name), "the key was revoked")
 
-    async def remove(self, name: str) -> None:
+    async def remove(self, name: str, by: str = "") -> None:
         """Delete a host, also one in drophosts, with all that is stored of it. Raises NotFound."""
         host = self._hosts.known(name)
         if host is None:
             raise NotFound(f"Host '{name}' not found")
         watchers = self._running.feed.watchers(host) if self._running else set()
         await self._enrolment.remove(host)
+        await self._audit("agent.remove", host.name, by)
         if self._running:
             await self._running.links.drop(host, "this host was removed")
             self._running.heartbeats.forget(host.id)
@@ -94,6 +97,14 @@ class Agents:
             self._running.feed.lost(host, watchers, time.monotonic())
             self._running.pipeline.note(f"host {host.name} was removed", Moment.now())
 
-    def _note(self, text: str, name: str) -> None:
+    async def _tell(self, text: str, action: str, name: str, by: str) -> None:
+        """Write it into the journal and the audit log."""
+        host = self._hosts.require(name)
+        await self._audit(action, host.name, by)
         if self._running:
-            self._running.pipeline.note(text, Moment.now(), self._hosts.require(name))
+            self._running.pipeline.note(text, Moment.now(), host)
+
+    async def _audit(self, action: str, name: str, by: str) -> None:
+        detail = f"by {by}" if by else ""
+        entry = Entry(time=time.time(), user="", via="cli", action=action, object=f"host {name}", detail=detail)
+        await self._store.audit.add([entry])

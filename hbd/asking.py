@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
+import pwd
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -42,6 +44,13 @@ async def _offline(config: Config, command: str, arguments: dict[str, Any]) -> A
         return await commands[command](**arguments)
     finally:
         await store.close()
+
+
+def caller() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

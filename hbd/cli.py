@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from hbd import __version__, cli_people, logs, tls
-from hbd.asking import ask, config_of, local_time, table
+from hbd.asking import ask, caller, config_of, local_time, table
 from hbd.config import Config
 from hbd.errors import ConfigError, HbdError
 from hbd.listen import from_here
@@ -299,22 +299,22 @@ def _reload(options: argparse.Namespace) -> int:
 
 
 def _agent_add(options: argparse.Namespace) -> int:
-    print(ask(options, "agent add", name=options.name))
+    print(ask(options, "agent add", name=options.name, by=caller()))
     return OK
 
 
 def _agent_rotate(options: argparse.Namespace) -> int:
-    print(ask(options, "agent rotate", name=options.name))
+    print(ask(options, "agent rotate", name=options.name, by=caller()))
     return OK
 
 
 def _agent_revoke(options: argparse.Namespace) -> int:
-    ask(options, "agent revoke", name=options.name)
+    ask(options, "agent revoke", name=options.name, by=caller())
     return OK
 
 
 def _agent_remove(options: argparse.Namespace) -> int:
-    ask(options, "agent remove", name=options.name)
+    ask(options, "agent remove", name=options.name, by=caller())
     return OK
 
 

@@ -6,14 +6,12 @@ import argparse
 import asyncio
 import getpass
 import json
-import os
-import pwd
 import secrets
 import sys
 from collections.abc import Callable
 from typing import Any
 
-from hbd.asking import ask, config_of, local_time, table
+from hbd.asking import ask, caller, config_of, local_time, table
 from hbd.config.leaves import LEAVES, Wrong, read_duration
 from hbd.config.structs import Auth
 from hbd.config.yaml_source import Scalar
@@ -86,14 +84,7 @@ def _expiry(text: str) -> float:
 
 def _ask(options: argparse.Namespace, command: str, **arguments: Any) -> Any:
     """Like ``ask``, for what is told in the audit log."""
-    return ask(options, command, **arguments, by=_caller())
-
-
-def _caller() -> str:
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return str(os.getuid())
+    return ask(options, command, **arguments, by=caller())
 
 
 # --------------------------------------------------------------------------------------------------------- passwords

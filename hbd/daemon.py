@@ -36,6 +36,7 @@ from hbd.rings import Rings
 from hbd.security import Security
 from hbd.stats import Stats
 from hbd.store import Store
+from hbd.store.audit import Entry, Outcome
 from hbd.tls import Certificate, Pair
 from hbd.upkeep import Upkeep
 from hbd.web import make_app, make_feed_app, schemas
@@ -82,6 +83,7 @@ class Daemon:
         self._datagrams: list[asyncio.DatagramTransport] = []
         self._turns: asyncio.Task[None] | None = None
         self._ready = False
+        self._people: tuple[str | None, list[str]] = (None, [])
         self._last_seen: dict[int, list[KnownConnection]] = {}
         self._lag = self.stats.histogram("loop_lag_seconds", "How late the event loop was for its own clock.")
 
@@ -265,7 +267,7 @@ class Daemon:
 
     def _apply_settings(self, host: Host) -> None:
         settings = configuration.host_settings(self.config, host.name)
-        self._apply_people(host)
+        self._apply_access([host])
         host.watched = settings.watch
         host.dyn = settings.dyn
         host.enabled = settings.enabled
@@ -273,25 +275,22 @@ class Daemon:
         host.tags = list(dict.fromkeys([*host.agent_tags, *settings.tags]))
         host.version += 1
 
-    def _apply_people(self, host: Host) -> bool:
-        """Whether it changed who may do what with a host."""
-        found = self.security.host_access.of(host, self.config)
-        if (found.owner, found.managers, found.monitors) == (host.owner, tuple(host.managers), tuple(host.monitors)):
-            return False
-        host.owner, host.managers, host.monitors = found.owner, list(found.managers), list(found.monitors)
-        host.version += 1
-        return True
-
     def _apply_access(self, hosts: Iterable[Host]) -> None:
-        """Who may do what with these hosts has changed: whoever loses one sees no more of it."""
+        """Put into force who may do what with these hosts: whoever loses one sees no more of it, at once."""
         for host in hosts:
-            watchers = self.feed.watchers(host)
-            if self._apply_people(host):
+            found = self.security.host_access.of(host, self.config)
+            if found != (host.owner, tuple(host.managers), tuple(host.monitors)):
+                watchers = self.feed.watchers(host)
+                self.hosts.hand(host, found.owner, found.managers, found.monitors)
                 self.feed.lost(host, watchers, time.monotonic())
 
     def _people_changed(self) -> None:
         """Users, sessions or tokens have changed: who is nobody any more leaves, and the first admin may be another."""
-        self._apply_access(self.hosts.everyone())
+        accounts = self.security.accounts
+        people = accounts.first_admin(), [user.name for user in accounts.everyone()]
+        if people != self._people:
+            self._people = people
+            self._apply_access(self.hosts.everyone())
         self.feed.review(time.monotonic())
 
     async def _refill(self, last_id: int) -> None:
@@ -385,6 +384,7 @@ class Daemon:
                 for problem in problems:
                     log.error("reload failed, the old config stays: %s", problem)
                 self.pipeline.note(f"reload failed, the old config stays: {problems[0]}", now)
+                self._audit_reload(now, "failed", problems[0])
             else:
                 links = self._swap(fresh, pair, now)
                 await asyncio.gather(*links)
@@ -423,10 +423,13 @@ class Daemon:
         self.upkeep.warn_of_certificate(now)
         return ending
 
+    def _audit_reload(self, now: Moment, outcome: Outcome, detail: str) -> None:
+        entry = Entry(time=now.wall, user="", via="daemon", action="config.reload", outcome=outcome, detail=detail)
+        self.security.audit.note(entry)
+
     def _put_into_force(self, host: Host) -> Awaitable[None] | None:
         """What the new config says of one host; the end of its link, where that has to end."""
         wanted = host.interval
-        self._apply_access([host])
         self._apply_settings(host)
         drop = self.config.is_dropped(host.name)
         if drop and not host.dropped:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -61,6 +61,16 @@ class _Change:
         return self._words
 
 
+class _Changes(NamedTuple):
+    """What is new. by_host: states by host id."""
+
+    by_host: dict[int, list[_Change]]
+    messages: list[_Change]
+
+    def __bool__(self) -> bool:
+        return bool(self.by_host or self.messages)
+
+
 class _News(NamedTuple):
     """What one view gets at one tick, in words."""
 
@@ -82,6 +92,8 @@ class Feed:
         self._groups: dict[View, set[Subscription]] = {}
         self._behind: dict[Subscription, None] = {}
         self._snapshots: dict[View, list[bytes]] = {}
+        self._visible_to: dict[View, frozenset[int]] = {}
+        self._visible_of = -1
         self._changed_hosts: dict[int, None] = {}
         self._changed_plugins: dict[tuple[int, str], Sample] = {}
         self._messages: deque[Message] = deque(maxlen=MAX_MESSAGES_PER_TICK)
@@ -161,6 +173,7 @@ class Feed:
         if not self._everybody:
             self._take_changes()
             self._snapshots.clear()
+            self._visible_to.clear()
 
     def watchers(self, host: Host) -> set[View]:
         """The views that show a host. Asked before something changes that may take it from them; see ``lost``."""
@@ -268,21 +281,48 @@ class Feed:
         for subscription in list(self._behind):
             self._catch_up(subscription, now)
 
-    def _take_changes(self) -> list[_Change]:
-        changed_hosts = [(self._hosts.by_id(host_id), host_id) for host_id in self._changed_hosts]
-        changed_plugins = [(self._hosts.by_id(key[0]), key, sample) for key, sample in self._changed_plugins.items()]
-        changes = [_Change(("host", host_id, ""), host) for host, host_id in changed_hosts if host]
-        changes += [_Change(("plugin", *key), host, sample) for host, key, sample in changed_plugins if host]
-        changes += [_Change(MESSAGE, self._hosts.get(message.host), message) for message in self._messages]
+    def _take_changes(self) -> _Changes:
+        by_host: dict[int, list[_Change]] = {}
+        for host_id in self._changed_hosts:
+            if (host := self._hosts.by_id(host_id)) is not None:
+                by_host[host_id] = [_Change(("host", host_id, ""), host)]
+        for key, sample in self._changed_plugins.items():
+            if (host := self._hosts.by_id(key[0])) is not None:
+                by_host.setdefault(host.id, []).append(_Change(("plugin", *key), host, sample))
+        messages = [_Change(MESSAGE, self._hosts.get(message.host), message) for message in self._messages]
         self._changed_hosts.clear()
         self._changed_plugins.clear()
         self._messages.clear()
-        return changes
+        return _Changes(by_host, messages)
 
-    def _news(self, view: View, changes: Sequence[_Change]) -> _News:
+    def _visible(self, view: View) -> frozenset[int] | None:
+        """Ids of the hosts that a view shows; None: all there are. Known until somebody may see other hosts."""
+        if view.sees_all:
+            return None
+        if self._visible_of != self._hosts.people_version:
+            self._visible_of = self._hosts.people_version
+            self._visible_to.clear()
+        found = self._visible_to.get(view)
+        if found is None:
+            found = self._visible_to[view] = frozenset(host.id for host in self._hosts if view.sees(host))
+        return found
+
+    def _seen(self, view: View, changes: _Changes) -> Iterator[_Change]:
+        """What a view shows of what is new. Most people see few of many hosts, so the fewer are gone through."""
+        visible = self._visible(view)
+        for host_id in changes.by_host if visible is None else visible & changes.by_host.keys():
+            yield from changes.by_host[host_id]
+        for change in changes.messages:
+            if change.host is None or visible is None:
+                if view.sees(change.host):
+                    yield change
+            elif change.host.id in visible:
+                yield change
+
+    def _news(self, view: View, changes: _Changes) -> _News:
         news = _News({}, [])
-        for change in changes:
-            if not view.takes(change.key[0]) or not view.sees(change.host):
+        for change in self._seen(view, changes):
+            if not view.takes(change.key[0]):
                 continue
             try:
                 words = change.words(self._frames)
@@ -372,6 +412,7 @@ class Feed:
             group.discard(subscription)
             if not group:
                 del self._groups[subscription.view]
+                self._visible_to.pop(subscription.view, None)
         self._behind.pop(subscription, None)
         subscription.behind_since = None
         subscription.backlog.clear()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from hbd.errors import NotFound
 
@@ -71,23 +71,38 @@ class Hosts:
         self._by_name: dict[str, Host] = {}
         self._dropped = 0
         self._sorted: list[Host] | None = None
+        self.people_version = 0
+        """grows whenever somebody may see more hosts than before, or fewer"""
 
     def add(self, host: Host) -> None:
         self._by_id[host.id] = host
         self._by_name[host.name.lower()] = host
         self._sorted = None
+        self.people_version += 1
 
     def remove(self, host: Host) -> None:
         if self._by_id.pop(host.id, None) is not None:
             self._dropped -= host.dropped
         self._by_name.pop(host.name.lower(), None)
         self._sorted = None
+        self.people_version += 1
 
     def drop(self, host: Host, dropped: bool) -> None:
         """Hide a host from everybody, or show it again."""
         self._dropped += dropped - host.dropped
         host.dropped = dropped
         self._sorted = None
+        self.people_version += 1
+
+    def hand(self, host: Host, owner: str | None, managers: Sequence[str], monitors: Sequence[str]) -> bool:
+        """Set who may do what with a host; whether anything is different now."""
+        before = host.owner, host.managers, host.monitors
+        host.owner, host.managers, host.monitors = owner, list(managers), list(monitors)
+        if (host.owner, host.managers, host.monitors) == before:
+            return False
+        host.version += 1
+        self.people_version += 1
+        return True
 
     def known(self, name: str) -> Host | None:
         """The host of that name, in drophosts or not."""

@@ -54,6 +54,10 @@ class View(Struct, frozen=True, cache_hash=True):
     def takes(self, type: Type) -> bool:
         return self.types is None or type in self.types
 
+    @property
+    def sees_all(self) -> bool:
+        return self.hosts is None and sees_everything(self.identity)
+
     def sees(self, host: Host | None) -> bool:
         """Whether it shows a host; None: the daemon's own messages, for those who look at all and after the daemon."""
         if host is None:

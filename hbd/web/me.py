@@ -184,8 +184,6 @@ async def create_token(call: Call) -> schemas.CreatedToken:
     assert isinstance(body, NewToken)
     if call.identity.held_back:  # or the token would get around what holds its user back
         raise Forbidden(call.identity.held_back)
-    if call.identity.held_back:  # a token would be a way around the second factor
-        raise Forbidden(call.identity.held_back)
     check_texts(name=body.name)
     hosts = None if body.hosts is None else tuple(dict.fromkeys(_own_host(call, name) for name in body.hosts))
     made, text = await call.parts.accounts.add_token(

@@ -1,0 +1,39 @@
+"""What ``hbd agent …`` does is in the audit log."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from hbd.agents import Agents
+from hbd.config import Config
+from hbd.enrolment import Enrolment
+from hbd.hosts import Hosts
+from hbd.stats import Stats
+from hbd.store import Store
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    opened = Store(tmp_path / "hbd.db", Stats())
+    await opened.open()
+    yield opened
+    await opened.close()
+
+
+async def test_what_is_done_with_keys_and_hosts_is_told_with_who_did_it(store: Store) -> None:
+    hosts = Hosts()
+    enrolment = Enrolment(hosts, store)
+    await enrolment.load(Config())
+    agents = Agents(enrolment, hosts, store)
+    key = await agents.add("web", by="root")
+    await agents.rotate("web", by="root")
+    await agents.revoke("web", by="root")
+    await agents.remove("WEB", by="root")
+    entries = await store.audit.recent(10)
+    assert [(entry.action, entry.object, entry.via, entry.detail) for entry in reversed(entries)] == [
+        (f"agent.{verb}", "host web", "cli", "by root") for verb in ("add", "rotate", "revoke", "remove")
+    ]
+    assert key not in str(entries)
