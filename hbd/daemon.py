@@ -418,6 +418,7 @@ class Daemon:
             told += f"; takes effect after a restart: {', '.join(restart)}"
         log.info("%s", told)
         self.pipeline.note(told, now)
+        self._audit_reload(now, "done", told.removeprefix("config reloaded: "))
         for warning in [*fresh.warnings, *self.security.warnings(fresh)]:
             log.warning("%s", warning)
         self.upkeep.warn_of_certificate(now)

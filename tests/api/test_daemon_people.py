@@ -1,86 +1,146 @@
-"""What a daemon says of its users at the start, at a reload and on its status page."""
+"""A whole daemon with users: over HTTP, over reloads and restarts."""
 
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import bcrypt
 import pytest
+from test_daemon import House
 
-from hbd import config as configuration
 from hbd.daemon import Daemon
+from hbd.store.audit import Entry
 
-ADMIN = "users: {root: {role: admin}}\n"
-
-
-class House:
-    """A folder with a config file, and the daemon that lives there."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.file = folder / "hbd.yaml"
-        self.daemon = None
-
-    def write(self, text):
-        self.file.write_text(f"database: {self.folder}/hbd.db\nhbd_port: 0\nhb_port: 0\nws_port: 0\n{text}")
-        self.file.chmod(0o600)
-
-    async def start(self, text):
-        self.write(text)
-        self.daemon = Daemon(configuration.load(self.file))
-        await self.daemon.start()
-        return self.daemon
+HASH = bcrypt.hashpw(b"secret", bcrypt.gensalt(4)).decode()
+OTHER_HASH = bcrypt.hashpw(b"another", bcrypt.gensalt(4)).decode()
+ALICE = f'users:\n  alice: {{admin: true, password: "{HASH}"}}\n'
+BOTH = ALICE + f'  bob: {{password: "{HASH}"}}\n'
 
 
 @pytest.fixture
-async def house(tmp_path):
+async def house(tmp_path: Path) -> AsyncIterator[House]:
     made = House(tmp_path)
     yield made
-    if made.daemon is not None:
-        await made.daemon.stop()
+    await made.stop()
 
 
-@pytest.mark.parametrize(
-    ("text", "warning"),
-    [
-        ("default_owner: alice\n", "default_owner: there is no user alice"),
-        ("hosts: {web1: {owner: alice}}\n", "hosts.web1.owner: there is no user alice"),
-        ("hosts: {web1: {managers: [root, bob]}}\n", "hosts.web1.managers: there is no user bob"),
-        ("hosts: {web1: {monitors: [carol]}}\n", "hosts.web1.monitors: there is no user carol"),
-        (
-            "hosts: {web1: {owner: bob}, web2: {owner: bob}, web3: {monitors: [bob]}}\n",
-            "hosts.web1.owner: there is no user bob (and 2 more of the kind)",
-        ),
-    ],
-)
-async def test_a_name_in_the_config_that_no_user_has_is_warned_about(house, caplog, text, warning):
-    daemon = await house.start(ADMIN + text)
-    assert daemon.status().warnings == [warning]
-    assert warning in caplog.messages
+@pytest.fixture
+async def browser() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+        yield session
 
 
-async def test_names_that_users_have_in_another_case_are_no_matter(house):
-    daemon = await house.start(ADMIN + "hosts: {web1: {owner: Root, managers: [ROOT]}}\n")
-    assert daemon.status().warnings == []
+async def login(browser: aiohttp.ClientSession, daemon: Daemon, name: str, password: str = "secret") -> str | None:
+    body = {"username": name, "password": password}
+    async with browser.post(f"{daemon.urls[0]}api/0/auth/login", json=body) as answer:
+        token: str | None = (await answer.json()).get("token")
+        return token
 
 
-async def test_without_users_no_name_is_warned_about(house):
-    daemon = await house.start("hosts: {web1: {owner: alice}}\n")
-    assert daemon.status().warnings == []
+async def ask(
+    browser: aiohttp.ClientSession,
+    daemon: Daemon,
+    token: str | None,
+    path: str,
+    method: str = "GET",
+    body: object = None,
+) -> int:
+    headers = {"X-Auth-Token": token} if token else {}
+    async with browser.request(method, f"{daemon.urls[0]}api/0/{path}", headers=headers, json=body) as answer:
+        return answer.status
 
 
-async def test_a_crowd_of_unknown_names_is_cut_short(house):
-    names = ", ".join(f"user{number}" for number in range(50))
-    daemon = await house.start(ADMIN + f"hosts: {{web1: {{monitors: [{names}]}}}}\n")
-    warnings = daemon.status().warnings
-    assert (len(warnings), warnings[-1]) == (21, "50 names in hosts have no user")
+async def test_sessions_outlive_a_restart_of_the_daemon(house: House, browser: aiohttp.ClientSession) -> None:
+    house.write(ALICE)
+    token = await login(browser, await house.start(), "alice")
+    assert await ask(browser, await house.restart(), token, "hosts") == 200
 
 
-async def test_users_without_an_admin_are_warned_about(house, caplog):
-    daemon = await house.start("users: {alice: {role: operator}}\n")
-    assert daemon.status().warnings == ["users: nobody is admin; make somebody one: hbd user role NAME admin"]
-    assert daemon.status().warnings[0] in caplog.messages
+async def test_users_that_come_with_a_reload_close_the_daemon(house: House, browser: aiohttp.ClientSession) -> None:
+    daemon = await house.start()
+    before = await ask(browser, daemon, None, "hosts")
+    house.write(ALICE)
+    await daemon.reload()
+    assert (before, await ask(browser, daemon, None, "hosts")) == (200, 401)
+    assert daemon.status().users == 1
 
 
-async def test_a_reload_warns_of_names_that_have_no_user(house, capsys):
-    daemon = await house.start(ADMIN)
-    assert daemon.status().warnings == []
-    house.write(ADMIN + "default_owner: alice\n")
-    assert (await daemon.reload()).ok
-    assert daemon.status().warnings == ["default_owner: there is no user alice"]
-    assert "default_owner: there is no user alice" in capsys.readouterr().err
+async def test_a_user_who_goes_with_a_reload_loses_the_sessions(house: House, browser: aiohttp.ClientSession) -> None:
+    house.write(BOTH)
+    daemon = await house.start()
+    token = await login(browser, daemon, "bob")
+    house.write(ALICE)
+    await daemon.reload()
+    assert await ask(browser, daemon, token, "hosts") == 401
+    assert await login(browser, daemon, "bob") is None
+
+
+async def test_a_password_changed_here_holds_over_reloads_until_the_file_has_another(
+    house: House, browser: aiohttp.ClientSession
+) -> None:
+    house.write(ALICE)
+    daemon = await house.start()
+    token = await login(browser, daemon, "alice")
+    change = {"password": {"current": "secret", "new": "changed here"}}
+    assert await ask(browser, daemon, token, "users/me", "PUT", change) == 200
+    await daemon.reload()
+    assert await login(browser, daemon, "alice", "changed here")
+    house.write(ALICE.replace(HASH, OTHER_HASH))
+    await daemon.reload()
+    assert await login(browser, daemon, "alice", "changed here") is None
+    assert await login(browser, daemon, "alice", "another")
+
+
+async def test_access_changed_here_outlives_a_restart_and_yields_to_the_file_at_a_reload(
+    house: House, browser: aiohttp.ClientSession
+) -> None:
+    house.write(BOTH + "hosts:\n  web: {monitors: [bob]}\n")
+    daemon = await house.start()
+    token = await login(browser, daemon, "alice")
+    await ask(browser, daemon, token, "hosts/web/access", "PUT", {"owner": "bob", "monitors": []})
+    daemon = await house.restart()
+    host = daemon.hosts.require("web")
+    assert (host.owner, host.monitors) == ("bob", [])
+    await daemon.reload()
+    assert (host.owner, host.monitors) == ("bob", ["bob"])
+
+
+async def test_the_first_admin_owns_what_nobody_else_does(house: House) -> None:
+    house.write(BOTH + "watchhosts: [web]\n")
+    daemon = await house.start()
+    assert daemon.hosts.require("web").owner == "alice"
+    house.write(BOTH + "watchhosts: [web]\ndefault_owner: bob\n")
+    await daemon.reload()
+    assert daemon.hosts.require("web").owner == "bob"
+
+
+async def test_the_setup_link_is_there_until_there_was_a_user(house: House) -> None:
+    daemon = await house.start()
+    assert daemon.setup_url is not None
+    entry = Entry(time=time.time(), user="", via="cli", action="user.create")
+    await daemon.security.accounts.add("alice", entry, role="admin")
+    assert daemon.setup_url is None
+    assert (await house.restart()).setup_url is None
+
+
+async def test_a_reload_is_in_the_audit_log(house: House) -> None:
+    daemon = await house.start()
+    house.write("interval: 20\n")
+    await daemon.reload()
+    house.write("interval: soon\n")
+    await daemon.reload()
+    await daemon.security.audit.write()
+    entries = await daemon.store.audit.recent(10)
+    assert [(entry.action, entry.outcome) for entry in entries] == [
+        ("config.reload", "failed"),
+        ("config.reload", "done"),
+    ]
+
+
+async def test_names_that_no_user_has_are_warned_about(house: House) -> None:
+    house.write(ALICE + "hosts:\n  web: {monitors: [carol]}\n")
+    daemon = await house.start()
+    assert any("hosts.web.monitors" in line and "carol" in line for line in daemon.status().warnings)

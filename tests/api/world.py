@@ -114,7 +114,7 @@ class World:
         for host in hosts:
             watchers = self.feed.watchers(host)
             found = self.security.host_access.of(host, self.parts.config)
-            host.owner, host.managers, host.monitors = found.owner, list(found.managers), list(found.monitors)
+            self.hosts.hand(host, found.owner, found.managers, found.monitors)
             self.feed.lost(host, watchers, asyncio.get_running_loop().time())
 
     def people_changed(self) -> None:
