@@ -13,11 +13,12 @@ HOSTS = 1000
 SECONDS = 2.0
 
 
-async def ask(port: int, path: str, until: float, gzip: bool) -> list[float]:
+async def ask(port: int, path: str, until: float, gzip: bool, token: str = "") -> list[float]:
     """One client that asks again as soon as it is answered. Returns seconds of each answer."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 22)
     encoding = "gzip" if gzip else "identity"
-    request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: {encoding}\r\n\r\n".encode()
+    request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: {encoding}\r\n"
+    request = (request + (f"X-Auth-Token: {token}\r\n" if token else "") + "\r\n").encode()
     taken: list[float] = []
     while time.perf_counter() < until:
         began = time.perf_counter()
@@ -31,10 +32,10 @@ async def ask(port: int, path: str, until: float, gzip: bool) -> list[float]:
     return taken
 
 
-async def measure(port: int, name: str, path: str, *, clients: int = 1, gzip: bool = False) -> None:
-    await ask(port, path, time.perf_counter() + 0.2, gzip)
+async def measure(port: int, name: str, path: str, *, clients: int = 1, gzip: bool = False, token: str = "") -> None:
+    await ask(port, path, time.perf_counter() + 0.2, gzip, token)
     until = time.perf_counter() + SECONDS
-    answers = await asyncio.gather(*(ask(port, path, until, gzip) for _ in range(clients)))
+    answers = await asyncio.gather(*(ask(port, path, until, gzip, token) for _ in range(clients)))
     taken = sorted(chain.from_iterable(answers))
     print(f"{name}.p50 {statistics.median(taken) * 1e3:.3f} ms")
     print(f"{name}.p99 {taken[int(len(taken) * 0.99)] * 1e3:.3f} ms")
@@ -53,6 +54,9 @@ async def main(serving: Server) -> None:
     await measure(port, "api.host", "/api/0/hosts/host-0500.example.org")
     await measure(port, "api.plugin", "/api/0/hosts/host-0500.example.org/plugins/cpu_monitor")
     await measure(port, "api.healthz", "/healthz")
+    token, *_ = serving.ask("viewers", 10, 10)
+    await measure(port, "api.viewer_of_100.host", "/api/0/hosts/host-0001.example.org", token=token)
+    await measure(port, "api.viewer_of_100.hosts", "/api/0/hosts", token=token)
 
 
 if __name__ == "__main__":

@@ -53,6 +53,30 @@ async def main(serving: Server) -> None:
         await measure(serving, "feed.single", "/hbd", subscribers, 1)
         await measure(serving, "feed.one_by_one", "/hbd", subscribers, CHANGES)
         await measure(serving, "feed.batch", "/hbd?batch=true", subscribers, CHANGES)
+    await viewers(serving, 500, 2)
+
+
+async def viewers(serving: Server, number: int, each: int) -> None:
+    """Many people who see a few hosts each: what a tick costs with every host changed."""
+    loop = asyncio.get_running_loop()
+    tokens = await serving.ask_aside("viewers", number, each)
+    opened = [
+        (
+            await loop.create_connection(
+                lambda path=f"/hbd?batch=true&token={token}": Reader(path), "127.0.0.1", serving.port
+            )
+        )[0]
+        for token in tokens
+    ]
+    while await serving.ask_aside("subscribers") < number:
+        await asyncio.sleep(0.05)
+    await asyncio.sleep(1.0)
+    idle, _ = await serving.ask_aside("publish", 0, TICKS)
+    busy, delivered = await serving.ask_aside("publish", HOSTS, TICKS)
+    name = f"feed.viewers_{number}.of_{each}_hosts"
+    print(f"{name} {(busy - idle) / TICKS * 1e3:.1f} ms/tick {delivered / TICKS:.0f} words/tick")
+    for transport in opened:
+        transport.abort()
 
 
 if __name__ == "__main__":

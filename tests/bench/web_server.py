@@ -71,7 +71,7 @@ def _serve(pipe: Connection, hosts: int) -> None:
 
 async def _run(pipe: Connection, hosts: int, folder: Path) -> None:
     world = World(folder / "hbd.db")
-    await world.store.open()
+    await world.open()
     world.feed.max_subscribers = 10_000
     known = [_known(world, number) for number in range(1, hosts + 1)]
     for host in known:
@@ -93,12 +93,14 @@ async def _run(pipe: Connection, hosts: int, folder: Path) -> None:
                 pipe.send(None)
             case ("publish", changes, ticks):
                 pipe.send(await _publish(world, known, changes, ticks))
+            case ("viewers", number, each):
+                pipe.send(await _viewers(world, known, number, each))
             case ("subscribers",):
                 pipe.send(len(world.feed))
     ticking.cancel()
     world.feed.close()
     await runner.cleanup()
-    await world.store.close()
+    await world.close()
 
 
 def _known(world: World, number: int) -> Host:
@@ -118,6 +120,17 @@ def report(world: World, host: Host) -> None:
     world.sample(host, "disk_monitor", {"/": values() | {"percent": 71.0}})
     world.sample(host, "network_monitor", {"total": {"rx_bytes_per_second": 1e4, "tx_bytes_per_second": 2e4}})
     world.sample(host, "process_monitor", values())
+
+
+async def _viewers(world: World, known: list[Host], number: int, each: int) -> list[str]:
+    """Tokens of users who may see so many hosts each; hosts are shared out in turn."""
+    names = [f"viewer-{index}" for index in range(number)]
+    for name in names:
+        await world.user(name)
+    for index, host in enumerate(known):
+        turn = (index // each) % number
+        world.hosts.hand(host, None, [], [names[turn]])
+    return [await world.session(name) for name in names]
 
 
 async def _churn(world: World, known: list[Host], per_second: int) -> None:
