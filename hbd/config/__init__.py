@@ -84,7 +84,7 @@ def load(path: Path | None) -> Config:
             lines.append(_line(path, Problem(ordered[MAX_PROBLEMS].line, "file", "more problems from here on")))
         raise ConfigError(lines)
     notes = warnings(read)
-    if open_to_all and (read.users or read.notification_channels):
+    if open_to_all and (read.users or read.notification_channels or read.auth.oidc.client_secret):
         notes.append(f"file: every user of this machine can read its secrets; chmod 600 {path}")
     return Config(**msgspec.structs.asdict(read), source=path, warnings=tuple(notes))
 

@@ -39,11 +39,13 @@ SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
-HSTS = "max-age=31536000"
+OVER_TLS_HEADERS = {
+    "Strict-Transport-Security": "max-age=31536000",
+    "Cross-Origin-Opener-Policy": "same-origin",  # browsers complain about it in pages that came in the clear
+}
 NOT_WRITTEN_DOWN = frozenset((Action.ENTER, Action.VIEW))
 """what somebody was not allowed to do is in the audit log, but for these: looking is no privilege"""
 
@@ -214,7 +216,7 @@ def _dress_for(parts: Parts) -> Callable[[web.Request, web.StreamResponse], Awai
         headers.setdefault("Cache-Control", "no-store")
         headers["X-Request-ID"] = request.get(_REQUEST_ID_KEY, "")
         if origins.is_secure(request, parts.config):
-            headers["Strict-Transport-Security"] = HSTS
+            headers.update(OVER_TLS_HEADERS)
         for name, value in origins.cors_headers(request, parts.config).items():
             headers[name] = f"{headers[name]}, {value}" if name == "Vary" and name in headers else value
 

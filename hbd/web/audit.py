@@ -14,7 +14,8 @@ from hbd.web.call import Call
 class AuditQuery(Struct):
     limit: Annotated[int, Meta(ge=1, le=1000, description="How many entries.")] = 100
     before: Annotated[
-        Annotated[int, Meta(ge=1)] | None, Meta(description="Only entries with a smaller id: the next page.")
+        Annotated[int, Meta(ge=1, le=2**63 - 1)] | None,
+        Meta(description="Only entries with a smaller id: the next page."),
     ] = None
     user: Annotated[str, Meta(max_length=64, description="Only what this user did.")] = ""
     action: Annotated[str, Meta(max_length=100, description="Only actions that begin so, such as `user.`.")] = ""

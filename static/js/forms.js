@@ -47,6 +47,7 @@ function lines(text) {
 /** Run `call` for a form: its buttons rest meanwhile, what goes wrong is said in its line for errors. */
 export async function attempt(form, call) {
   const problem = form.querySelector(".error");
+  const focused = document.activeElement;
   const buttons = [...form.querySelectorAll("button")].filter((button) => !button.disabled);
   problem.hidden = true;
   for (const button of buttons) button.disabled = true;
@@ -58,6 +59,8 @@ export async function attempt(form, call) {
     return null;
   } finally {
     for (const button of buttons) button.disabled = false;
+    // A button that rests loses the focus.
+    if (document.activeElement === document.body) focused.focus();
   }
 }
 

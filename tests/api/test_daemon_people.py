@@ -138,9 +138,3 @@ async def test_a_reload_is_in_the_audit_log(house: House) -> None:
         ("config.reload", "failed"),
         ("config.reload", "done"),
     ]
-
-
-async def test_names_that_no_user_has_are_warned_about(house: House) -> None:
-    house.write(ALICE + "hosts:\n  web: {monitors: [carol]}\n")
-    daemon = await house.start()
-    assert any("hosts.web.monitors" in line and "carol" in line for line in daemon.status().warnings)

@@ -22,6 +22,7 @@ from programs import SLOW, Agent, Daemon, eventually
 
 EXAMPLES = Path(__file__).parents[1] / "data" / "text003"
 PORT = 50004
+REPORTED = {"cpu_percent", "memory_percent", "disk_percent"}
 HOSTS = ("webserver01", "database01")
 OPEN_LOOPBACK = """
 import fcntl, socket, struct, sys
@@ -105,6 +106,10 @@ async def network_of_its_own() -> AsyncIterator[Sequence[str]]:
         await holder.wait()
 
 
+def known(summary: dict[str, Any]) -> set[str]:
+    return {name for name, value in summary.items() if value is not None}
+
+
 def is_free(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) != 0
@@ -132,7 +137,7 @@ async def site(folder: Path, **settings: Any) -> AsyncIterator[Site]:
             assert await daemon.alive(), daemon.text
             match documents((await made.shell("login.sh")).out):
                 case [[*hosts]]:  # before that nothing, or an error
-                    return set(HOSTS) == {host["name"] for host in hosts if host["summary"]}
+                    return set(HOSTS) == {host["name"] for host in hosts if known(host["summary"]) >= REPORTED}
             return False
 
         await eventually(all_have_reported, 40, f"{HOSTS} have reported")
