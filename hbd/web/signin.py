@@ -79,7 +79,7 @@ def safe_path(text: str) -> str:
         return HOME
     ours = text.startswith("/") and not text.startswith(("//", "/\\")) and not parts.scheme and not parts.netloc
     plain = text.isascii() and text.isprintable() and "\\" not in text and " " not in text
-    return text if ours and plain and len(text) <= 2000 and not parts.path.startswith("/login") else HOME
+    return text if ours and plain and len(text) <= 2000 and not parts.path.startswith(("/login", "/logout")) else HOME
 
 
 async def login_form(call: Call) -> web.StreamResponse:
