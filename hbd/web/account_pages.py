@@ -168,6 +168,7 @@ async def audit(call: Call) -> web.Response:
     if asked["outcome"] not in OUTCOMES:
         asked["outcome"] = ""
     before = _number(call, "before")
+    await call.parts.audit.write()
     entries = await call.parts.store.audit.recent(ENTRIES + 1, before=before, **asked)
     shown = entries[:ENTRIES]
     older = None

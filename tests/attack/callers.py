@@ -1,4 +1,4 @@
-"""Everybody who may call a daemon, and two hosts: ``alpha``, where some of them have a part, and ``beta``, another's."""
+"""Everybody who may call a daemon, and two hosts: ``alpha``, where some have a part, and ``beta``, another's."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from aiohttp import DummyCookieJar
 from aiohttp.test_utils import TestClient
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "api"))
@@ -28,9 +29,9 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 @pytest.fixture
 async def api(world: World) -> AsyncIterator[Api]:
-    """A client of the whole application, with the feed running."""
+    """A client of the whole application, with the feed running. It keeps no cookies: each test says who is calling."""
     ticking = asyncio.create_task(world.feed.run())
-    async with TestClient(RealServer(make_app(world.parts))) as client:
+    async with TestClient(RealServer(make_app(world.parts)), cookie_jar=DummyCookieJar()) as client:
         yield client
         world.feed.close()
     ticking.cancel()

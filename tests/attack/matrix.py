@@ -6,6 +6,8 @@ A row is a route; each of its questions names who is let in, by object. All othe
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from callers import OTHER_USER
@@ -56,7 +58,7 @@ class Question(NamedTuple):
     body: Any = None
     form: dict[str, str] | None = None
     query: str = ""
-    path: dict[str, str] = {}  # noqa: RUF012: a NamedTuple shares nothing that is changed
+    path: Mapping[str, str] = MappingProxyType({})
 
 
 def anybody(answer: int = 200, **given: Any) -> list[Question]:

@@ -81,9 +81,7 @@ FORBIDDEN_FIELDS = ["role", "admin", "is_admin", "username", "id", "permissions"
 
 
 @pytest.mark.parametrize("field", FORBIDDEN_FIELDS)
-async def test_s15_a_field_that_is_not_ones_own_to_set_is_a_bad_request(
-    api: Api, callers: Callers, field: str
-) -> None:
+async def test_s15_a_field_that_is_not_ones_own_to_set_is_a_bad_request(api: Api, callers: Callers, field: str) -> None:
     headers = await callers.headers("viewer")
     before = await (await api.get("/api/0/users/me", headers=headers)).json()
     for value in ("admin", True, 1, None):
@@ -154,7 +152,13 @@ async def test_s17_sessions_and_tokens_of_others_are_not_there(api: Api, callers
     (session,) = accounts.sessions(accounts.require(OTHER_USER))
     (token, *_) = accounts.tokens(accounts.require("admin"))
     headers = await callers.headers("viewer")
-    for path in (f"sessions/{session.id}", f"tokens/{token.id}", "sessions/-1", "tokens/x", "sessions/99999999999999999999"):
+    for path in (
+        f"sessions/{session.id}",
+        f"tokens/{token.id}",
+        "sessions/-1",
+        "tokens/x",
+        "sessions/99999999999999999999",
+    ):
         assert (await api.delete(f"/api/0/users/me/{path}", headers=headers)).status == 404
     assert session in accounts.sessions(accounts.require(OTHER_USER))
     assert token in accounts.tokens(accounts.require("admin"))

@@ -66,7 +66,7 @@ async def test_s06_a_cookie_changes_nothing_for_the_page_of_another_site(
     api: Api, callers: Callers, world: World, tmp_path: Path, route: Route, site: str
 ) -> None:
     if route.action is Action.ENTER and site == "no origin":
-        return  # whoever is not signed in may do it, and a program that is none has no reason to say where it comes from
+        return  # whoever is not signed in may do it: no cookie is used
     cookie = {"Cookie": f"hbd_session={await callers.token('admin')}"}
     before = stored(tmp_path / "hbd.db")
     before.pop("audit")
@@ -137,8 +137,8 @@ async def every_answer(api: Api, callers: Callers) -> list[tuple[str, Any]]:
             options = {"json": question.body} if question.form is None else {"data": question.form}
             answer = await api.request(route.method, url(route), headers=headers, allow_redirects=False, **options)
             answers.append((f"{caller}: {key(route)}", answer))
-    for path in ("/nope", "/api/0/nope", "/static/nope"):
-        answers.append((path, await api.get(path, headers={"Accept": "text/html"})))
+    answers += [(path, await api.get(path)) for path in ("/nope", "/api/0/nope", "/static/nope")]
+    answers.append(("404", await api.get("/nope", headers={"Accept": "text/html"})))
     answers.append(("405", await api.request("TRACE", "/live")))
     answers.append(("413", await api.post("/api/0/auth/login", data=io.BytesIO(b"x" * 2_000_000))))
     answers.append(("421", await api.get("/live", headers={"Host": "evil.example"})))
@@ -210,9 +210,7 @@ async def test_s26_a_site_that_may_read_never_gets_the_cookie_to_count(api: Api,
     assert "Access-Control-Allow-Credentials" not in answer.headers
 
 
-async def test_s26_a_site_that_may_read_may_not_write_with_the_cookie(
-    api: Api, callers: Callers, world: World
-) -> None:
+async def test_s26_a_site_that_may_read_may_not_write_with_the_cookie(api: Api, callers: Callers, world: World) -> None:
     world.parts.config = Config(cors=Cors(origins=("https://grafana.example",)))
     headers = {"Cookie": f"hbd_session={await callers.token('admin')}", "Origin": "https://grafana.example"}
     assert (await api.put("/api/0/users/me", json={"full_name": "x"}, headers=headers)).status == 403
@@ -221,7 +219,9 @@ async def test_s26_a_site_that_may_read_may_not_write_with_the_cookie(
 # --------------------------------------------------------------------------------------------------------- S27 names
 
 
-@pytest.mark.parametrize("host", ["evil", "evil.example", "evil.example:50004", "127.0.0.1.evil.example", "localhost.evil"])
+@pytest.mark.parametrize(
+    "host", ["evil", "evil.example", "evil.example:50004", "127.0.0.1.evil.example", "localhost.evil"]
+)
 async def test_s27_under_another_sites_name_nothing_is_served(api: Api, callers: Callers, host: str) -> None:
     headers = await callers.headers("admin") | {"Host": host}
     for path in ("/api/0/hosts", "/live", "/login", "/hbd", "/healthz"):
@@ -260,7 +260,8 @@ ELSEWHERE = [
     "//evil.example", "///evil.example", "https:evil.example", "https://evil.example", "/\\evil.example",
     "\\\\evil.example", "http:/evil.example", "javascript:alert(1)",
     "data:text/html,x", "/\tevil.example", "\t//evil.example", "/\n/evil.example", " //evil.example", "evil.example",
-    "//user@evil.example", "/\u2028/evil.example", "/live\r\nSet-Cookie: a=b", "?//evil.example", "",
+    "//user@evil.example", "/login", "/login?next=/live", "/logout", "/\u2028/evil.example",
+    "/live\r\nSet-Cookie: a=b", "?//evil.example", "",
 ]  # fmt: skip
 
 

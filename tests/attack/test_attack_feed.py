@@ -50,7 +50,9 @@ async def test_s03_who_shows_nothing_good_is_closed_with_4401_and_gets_no_frame(
         assert (frame.type, frame.data) == (WSMsgType.CLOSE, SIGN_IN)
 
 
-@pytest.mark.parametrize("first", ["", "{}", '{"type":"auth"}', '{"type":"auth","token":"hbs_x"}', '{"type":"subscribe"}'])
+@pytest.mark.parametrize(
+    "first", ["", "{}", '{"type":"auth"}', '{"type":"auth","token":"hbs_x"}', '{"type":"subscribe"}']
+)
 async def test_s03_a_first_message_that_names_nobody_ends_it(api: Api, callers: Callers, first: str) -> None:
     async with api.ws_connect("/hbd") as ws:
         await ws.send_str(first)
@@ -281,7 +283,15 @@ async def test_s04_asking_for_hosts_of_others_gives_nothing(api: Api, callers: C
 # ------------------------------------------------------------------------------------------------- S5 other sites
 
 
-FOREIGN = ["https://evil.example", "null", "http://localhost.evil.example", "http://127.0.0.1:1", "http://", "x", "file://"]
+FOREIGN = [
+    "https://evil.example",
+    "null",
+    "http://localhost.evil.example",
+    "http://127.0.0.1:1",
+    "http://",
+    "x",
+    "file://",
+]
 
 
 @pytest.mark.parametrize("origin", FOREIGN)
@@ -315,9 +325,7 @@ async def test_s05_our_own_page_and_programs_get_in(api: Api, callers: Callers) 
             assert (await ws.receive_json(timeout=DEADLINE))["type"] == "host"
 
 
-async def test_s05_a_site_that_cors_lets_read_gets_no_cookie_session(
-    api: Api, callers: Callers, world: World
-) -> None:
+async def test_s05_a_site_that_cors_lets_read_gets_no_cookie_session(api: Api, callers: Callers, world: World) -> None:
     """Whoever is in ``cors.origins`` may open the feed with a token; with a cookie alone it would need none."""
     world.parts.config = Config(cors=Cors(origins=("https://grafana.example",)))
     headers = {"Cookie": f"hbd_session={await callers.token('owner')}", "Origin": "https://grafana.example"}

@@ -17,7 +17,7 @@ from world import PASSWORD, Api, World
 
 from hbd import passwords as passwords_module
 from hbd.config import Config
-from hbd.config.structs import Limits
+from hbd.config.structs import Auth, Limits, ProxyLogin
 
 WRONG = "wrong horse"
 TLS = {"X-Forwarded-Proto": "https"}
@@ -78,6 +78,12 @@ async def test_s07_over_tls_the_plain_cookie_counts_for_nothing(api: Api, people
     assert (await api.get("/api/0/users/me", headers=cookie | TLS)).status == 401
 
 
+async def test_s07_only_a_listed_proxy_is_believed_that_there_is_tls(api: Api, people: World) -> None:
+    answer = await sign_in(api, "bob", **TLS)
+    assert cookie_of(answer)[0] == "hbd_session"
+    assert "Strict-Transport-Security" not in answer.headers
+
+
 async def test_s07_session_tokens_hold_256_random_bits_and_never_repeat(api: Api, people: World) -> None:
     tokens = {cookie_of(await sign_in(api, "bob"))[1].value for _ in range(20)}
     assert len(tokens) == 20
@@ -88,9 +94,7 @@ async def test_s07_session_tokens_hold_256_random_bits_and_never_repeat(api: Api
 
 
 @pytest.mark.parametrize("chosen", ["hbs_" + "a" * 43, "x"])
-async def test_s08_a_session_that_somebody_else_chose_is_never_signed_in(
-    api: Api, people: World, chosen: str
-) -> None:
+async def test_s08_a_session_that_somebody_else_chose_is_never_signed_in(api: Api, people: World, chosen: str) -> None:
     cookie = {"Cookie": f"hbd_session={chosen}", "Origin": f"http://{api.host}:{api.port}"}
     answer = await sign_in(api, "bob", **cookie)
     assert answer.status == 200
@@ -243,6 +247,33 @@ async def test_s11_what_a_client_adds_in_front_of_a_proxy_does_not_count(api: Ap
     assert sprayed == [401] * 20 + [429]
 
 
+@pytest.mark.parametrize(("trusted", "status"), [((), 401), (("198.51.100.1",), 401), (("127.0.0.1",), 200)])
+async def test_s11_only_a_listed_proxy_says_who_is_calling(
+    api: Api, people: World, trusted: tuple[str, ...], status: int
+) -> None:
+    proxy = ProxyLogin(user_header="Remote-User", default_role="viewer")
+    people.parts.config = Config(trusted_proxies=trusted, auth=Auth(proxy=proxy))
+    for headers in ({"Remote-User": "eve"}, {"Remote-User": "eve", "X-Forwarded-For": "127.0.0.1"}):
+        assert (await api.get("/api/0/users/me", headers=headers)).status == status
+
+
+async def test_s11_a_proxy_names_nobody_into_an_account_that_exists_here(api: Api, people: World) -> None:
+    proxy = ProxyLogin(user_header="Remote-User", default_role="viewer")
+    people.parts.config = Config(trusted_proxies=("127.0.0.1",), auth=Auth(proxy=proxy))
+    for name in ("root", "ROOT", "bob"):
+        assert (await api.get("/api/0/users/me", headers={"Remote-User": name})).status == 403
+
+
+async def test_s11_what_a_proxy_vouches_for_changes_nothing_for_the_page_of_another_site(
+    api: Api, people: World
+) -> None:
+    proxy = ProxyLogin(user_header="Remote-User", default_role="viewer")
+    people.parts.config = Config(trusted_proxies=("127.0.0.1",), auth=Auth(proxy=proxy))
+    for origin in ({}, {"Origin": "https://evil.example"}):
+        answer = await api.put("/api/0/users/me", json={"full_name": "x"}, headers={"Remote-User": "eve"} | origin)
+        assert answer.status == 403
+
+
 # ---------------------------------------------------------------------------------------------------- S12 enumeration
 
 
@@ -306,7 +337,20 @@ async def test_s12_the_limit_of_guesses_tells_no_names(api: Api, people: World) 
 
 # --------------------------------------------------------------------------------------------------- S13 odd passwords
 
-ODD = ["a" * 73, "a" * 1_000, "a" * 100_000, "nul\0nul", "\0", "😀" * 18, "😀" * 19, "e\u0301", "\ud800", "", " ", "\u202e"]
+ODD = [
+    "a" * 73,
+    "a" * 1_000,
+    "a" * 100_000,
+    "nul\0nul",
+    "\0",
+    "😀" * 18,
+    "😀" * 19,
+    "e\u0301",
+    "\ud800",
+    "",
+    " ",
+    "\u202e",
+]
 
 
 @pytest.mark.parametrize("password", ODD, ids=lambda text: f"{len(text)}-{text[:6]!a}")
@@ -341,9 +385,7 @@ async def test_s13_what_bcrypt_would_cut_is_refused_and_never_hashed(
         assert "72 bytes" in (await answer.json())["error"]
 
 
-async def test_s13_two_passwords_that_differ_in_the_last_byte_that_counts_do_not_match(
-    api: Api, people: World
-) -> None:
+async def test_s13_two_passwords_that_differ_in_the_last_byte_that_counts_do_not_match(api: Api, people: World) -> None:
     await people.user("long", password="a" * 71 + "b")
     assert (await sign_in(api, "long", "a" * 71 + "c")).status == 401
     assert (await sign_in(api, "long", "a" * 71 + "b")).status == 200
@@ -358,11 +400,9 @@ async def test_s13_a_password_is_the_same_however_its_letters_are_composed(api: 
 # --------------------------------------------------------------------------------------------------------- S14 floods
 
 
-async def test_s14_of_a_flood_of_logins_the_surplus_is_sent_away_and_the_loop_goes_on(
-    api: Api, people: World
-) -> None:
+async def test_s14_of_a_flood_of_logins_the_surplus_is_sent_away_and_the_loop_goes_on(api: Api, people: World) -> None:
     """What it costs others is measured by ``tests/bench/bench_logins.py``."""
-    people.security.sign_in._attempts.configure(1_000, 1_000, 900.0)
+    await people.configure(Config(limits=Limits(logins_per_account=1_000, logins_per_address=1_000)))
     loop_was_free = 0
     waiting = asyncio.gather(*(sign_in(api, "bob", WRONG) for _ in range(200)))
     while not waiting.done():

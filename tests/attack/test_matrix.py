@@ -12,6 +12,7 @@ from callers import ALPHA, BETA, OTHER_USER, UNKNOWN_HOST, UNKNOWN_USER, Callers
 from matrix import CALLERS, FOREIGN, HELD_BACK, MATRIX, NO_USER, NOBODY, OTHER, OWN, SELF, UNKNOWN, Question
 from world import Api, RealServer, World
 
+from hbd.access import Action
 from hbd.web import make_feed_app
 from hbd.web.call import Kind, Route
 from hbd.web.routes import FEED, FEED_ROUTES, ROUTES
@@ -46,7 +47,7 @@ def verdict(answer: ClientResponse) -> str:
 
 async def asked(api: Api, route: Route, question: Question, thing: str, caller: str, headers: dict[str, str]) -> str:
     named = {"host": HOSTS.get(thing, ""), "user": login_name(caller) if thing == SELF else USERS.get(thing, "")}
-    url = (route.template + question.query).format(**named | question.path)
+    url = (route.template + question.query).format(**named, **question.path)
     if route is FEED:
         return await listened(api, url, headers)
     options = {"json": question.body} if question.form is None else {"data": question.form}
@@ -104,6 +105,23 @@ async def test_s02_the_feed_port_lets_in_whom_the_feed_lets_in(api: Api, world: 
     async with TestClient(RealServer(make_feed_app(world.parts))) as feed:
         for route in FEED_ROUTES:
             assert await wrong_cells(feed, route, callers) == {}
+
+
+PRIVILEGED = [route for route in ROUTES if route.action not in (Action.ENTER, Action.VIEW)]
+
+
+@pytest.mark.parametrize("route", PRIVILEGED, ids=key)
+async def test_s02_every_refusal_of_a_privileged_action_is_written_down(
+    api: Api, callers: Callers, world: World, route: Route
+) -> None:
+    for question in MATRIX[key(route)]:
+        for thing in question.allowed:
+            for caller in ("viewer", "read token"):
+                was = await asked(api, route, question, thing, caller, await callers.headers(caller))
+                await world.security.audit.write()
+                (newest,) = await world.store.audit.recent(1)
+                told = (newest.outcome, newest.action, newest.user) == ("refused", key(route), login_name(caller))
+                assert told == (was == REFUSED), (caller, thing)
 
 
 @pytest.mark.parametrize("way", ["X-Auth-Token", "cookie"])

@@ -125,17 +125,18 @@ def quantile(values: Sequence[float], part: float) -> float:
     return values[min(len(values) - 1, int(part * len(values)))]
 
 
-async def fetch(url: str) -> str:
-    async with aiohttp.request("GET", url) as answer:
+async def fetch(url: str, token: str = "") -> str:
+    """token: where the daemon has users."""
+    async with aiohttp.request("GET", url, headers={"X-Auth-Token": token}) as answer:
         answer.raise_for_status()
         return await answer.text()
 
 
-async def histograms(url: str) -> dict[str, Counter[float]]:
+async def histograms(url: str, token: str = "") -> dict[str, Counter[float]]:
     """The daemon's histograms of seconds: name to (upper edge of a bucket to how many are at or below it)."""
     found: dict[str, Counter[float]] = defaultdict(Counter)
     for name, edge, count in re.findall(
-        r'^hbd_(\w+)_bucket\{le="([^"]+)"\} (\d+)$', await fetch(url + "/metrics"), re.M
+        r'^hbd_(\w+)_bucket\{le="([^"]+)"\} (\d+)$', await fetch(url + "/metrics", token), re.M
     ):
         found[name][float(edge)] = int(count)
     return found
