@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import IntEnum, StrEnum
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from msgspec import Struct
 
@@ -59,7 +59,7 @@ EVERYBODY = Identity(open=True)
 """whoever calls a daemon without users"""
 STRANGER = Identity()
 """whoever calls a daemon with users and has not said who they are"""
-ALL_SEEING = Identity(role=Role.ADMIN, writes=False, person=False)
+ALL_SEEING = Identity(role=Role.OPERATOR, writes=False, person=False)
 """what all who see every host are to the feed"""
 
 
@@ -73,6 +73,9 @@ class Owned(Protocol):
     def managers(self) -> Sequence[str]: ...
     @property
     def monitors(self) -> Sequence[str]: ...
+
+
+H = TypeVar("H", bound=Owned)
 
 
 class Verdict(NamedTuple):
@@ -163,6 +166,30 @@ def _limit_of_token(identity: Identity, action: Action, host: Owned | None, chan
     if action is Action.VIEW or (action is Action.SELF and not changes):
         return None
     return Verdict(False, "This token is for some hosts only")
+
+
+class Register(Protocol[H]):
+    """What the policy needs to know of all hosts."""
+
+    def __iter__(self) -> Iterator[H]: ...
+    def get(self, name: str) -> H | None: ...
+    def of_person(self, name: str) -> list[H]: ...
+
+
+def visible(identity: Identity, hosts: Register[H]) -> list[H]:
+    """The hosts that identity may see, in the order of the register.
+
+    Only those are asked about that could be among them: of thousands, most people have a part in a few.
+    """
+    if sees_everything(identity):
+        return list(hosts)
+    asked: Iterable[H] = hosts
+    if identity.hosts is not None:
+        named = (hosts.get(name) for name in sorted(identity.hosts))
+        asked = [host for host in named if host is not None]
+    elif identity.role is Role.VIEWER:
+        asked = hosts.of_person(identity.name)
+    return [host for host in asked if may(identity, Action.VIEW, host).allowed]
 
 
 def sees_everything(identity: Identity) -> bool:

@@ -87,14 +87,12 @@ class Agents:
         host = self._hosts.known(name)
         if host is None:
             raise NotFound(f"Host '{name}' not found")
-        watchers = self._running.feed.watchers(host) if self._running else set()
         await self._enrolment.remove(host)
         await self._audit("agent.remove", host.name, by)
         if self._running:
             await self._running.links.drop(host, "this host was removed")
             self._running.heartbeats.forget(host.id)
             self._running.pipeline.forget(host)
-            self._running.feed.lost(host, watchers, time.monotonic())
             self._running.pipeline.note(f"host {host.name} was removed", Moment.now())
 
     async def _tell(self, text: str, action: str, name: str, by: str) -> None:

@@ -12,12 +12,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import msgspec
 
 from hbd.access import EVERYBODY
+from hbd.audience import Audience
 from hbd.errors import Conflict
 from hbd.hosts import Host, Hosts
 from hbd.model import Message, Sample
@@ -92,8 +93,8 @@ class Feed:
         self._groups: dict[View, set[Subscription]] = {}
         self._behind: dict[Subscription, None] = {}
         self._snapshots: dict[View, list[bytes]] = {}
-        self._visible_to: dict[View, frozenset[int]] = {}
-        self._visible_of = -1
+        self._audience = Audience(hosts)
+        hosts.on_people = self._people
         self._changed_hosts: dict[int, None] = {}
         self._changed_plugins: dict[tuple[int, str], Sample] = {}
         self._messages: deque[Message] = deque(maxlen=MAX_MESSAGES_PER_TICK)
@@ -150,6 +151,7 @@ class Feed:
         """
         if self.full:
             raise Conflict("Too many open connections to the live feed")
+        self._settle(now)
         subscription = Subscription(channel, view, who)
         self._everybody.add(subscription)
         self._enter(subscription, view, now)
@@ -172,31 +174,28 @@ class Feed:
         self._everybody.discard(subscription)
         if not self._everybody:
             self._take_changes()
+            self._audience.settle()
             self._snapshots.clear()
-            self._visible_to.clear()
 
-    def watchers(self, host: Host) -> set[View]:
-        """The views that show a host. Asked before something changes that may take it from them; see ``lost``."""
-        return {view for view in self._groups if view.sees(host)}
+    def _people(self, host: Host) -> None:
+        """A host came or went, or others may see it than before; see ``_settle``."""
+        self._audience.changed(host)
+        self.host(host.id)
 
-    def lost(self, host: Host, views: Iterable[View], now: float) -> None:
-        """Tell those of these views that do not show the host any more that it is gone, and show it to the others.
-
-        What waits for them is dropped and made anew, for the host is in it.
-        """
-        gone = [self._frames.gone(host.id)]
-        self._frames.forget(host.id)
-        self._snapshots.clear()
-        here = self._hosts.by_id(host.id)
-        for view in views:
-            if here is not None and view.sees(here):
-                continue
+    def _settle(self, now: float) -> None:
+        """Tell everybody who lost hosts that they are gone; what waits for them is made anew, for these are in it."""
+        lost = self._audience.settle()
+        if lost:
+            self._snapshots.clear()
+        for view, host_ids in lost.items():
+            packed = self._frames.pack([self._frames.gone(host_id) for host_id in host_ids], view.batch)
             for subscription in list(self._groups.get(view, ())):
                 if subscription.behind_since is None and not subscription.channel.buffered():
-                    self.tell(subscription, self._frames.pack(gone, view.batch), now)
+                    for data in packed:
+                        subscription.channel.write(data)
                 else:
-                    self._begin_again(subscription, view, gone, now)
-        self.host(host.id)
+                    subscription.gone.update(dict.fromkeys(host_ids))
+                    self._begin_again(subscription, view, now)
 
     def review(self, now: float) -> None:
         """Ask of every subscriber whom it stands for now: who has lost the right to be here goes, at once."""
@@ -213,13 +212,15 @@ class Feed:
             before = subscription.view
             if before.identity != identity:
                 view = msgspec.structs.replace(before, identity=identity)
-                lost = [host for host in self._hosts if before.sees(host) and not view.sees(host)]
-                self._begin_again(subscription, view, [self._frames.gone(host.id) for host in lost], now)
+                lost = self._audience.ids(before) - self._audience.ids(view)
+                subscription.gone.update(dict.fromkeys(lost))
+                self._begin_again(subscription, view, now)
 
-    def _begin_again(self, subscription: Subscription, view: View, first: Sequence[bytes], now: float) -> None:
-        """Drop what waits for a subscriber and give it the snapshot of a view, after some words."""
+    def _begin_again(self, subscription: Subscription, view: View, now: float) -> None:
+        """Drop what waits for a subscriber; tell it what is gone, and give it the snapshot of a view."""
         self._silence(subscription)
-        subscription.backlog.extend(self._frames.pack(first, view.batch))
+        gone = [self._frames.gone(host_id) for host_id in subscription.gone]
+        subscription.backlog.extend(self._frames.pack(gone, view.batch))
         self._enter(subscription, view, now)
 
     def close(self) -> None:
@@ -253,6 +254,7 @@ class Feed:
 
     def tick(self, now: float) -> None:
         """Hand everybody what changed since the last tick."""
+        self._settle(now)
         changes = self._take_changes()
         if changes:
             self._snapshots.clear()
@@ -278,6 +280,7 @@ class Feed:
 
     def catch_up(self, now: float) -> None:
         """Send on to those who are behind what they can take; send away those who take nothing."""
+        self._settle(now)
         for subscription in list(self._behind):
             self._catch_up(subscription, now)
 
@@ -295,28 +298,12 @@ class Feed:
         self._messages.clear()
         return _Changes(by_host, messages)
 
-    def _visible(self, view: View) -> frozenset[int] | None:
-        """Ids of the hosts that a view shows; None: all there are. Known until somebody may see other hosts."""
-        if view.sees_all:
-            return None
-        if self._visible_of != self._hosts.people_version:
-            self._visible_of = self._hosts.people_version
-            self._visible_to.clear()
-        found = self._visible_to.get(view)
-        if found is None:
-            found = self._visible_to[view] = frozenset(host.id for host in self._hosts if view.sees(host))
-        return found
-
     def _seen(self, view: View, changes: _Changes) -> Iterator[_Change]:
-        """What a view shows of what is new. Most people see few of many hosts, so the fewer are gone through."""
-        visible = self._visible(view)
-        for host_id in changes.by_host if visible is None else visible & changes.by_host.keys():
+        """What a view shows of what is new."""
+        for host_id in self._audience.among(view, changes.by_host.keys()):
             yield from changes.by_host[host_id]
         for change in changes.messages:
-            if change.host is None or visible is None:
-                if view.sees(change.host):
-                    yield change
-            elif change.host.id in visible:
+            if view.sees(None) if change.host is None else self._audience.shows(view, change.host):
                 yield change
 
     def _news(self, view: View, changes: _Changes) -> _News:
@@ -340,20 +327,20 @@ class Feed:
         """Put a subscriber into the group of its view, with the view's snapshot before it."""
         subscription.view = view
         self._groups.setdefault(view, set()).add(subscription)
+        self._audience.enter(view)
         subscription.backlog.extend(self._snapshot(view))
         self._start(subscription, now)
 
     def _change_view(self, subscription: Subscription, now: float) -> None:
         # Whoever has not taken what it was sent waits, so that asking again and again holds nothing up but itself.
         if subscription.wanted is not None and not subscription.closed and not subscription.channel.buffered():
-            self._silence(subscription)
-            self._enter(subscription, subscription.wanted, now)
+            self._begin_again(subscription, subscription.wanted, now)
             subscription.wanted = None
 
     def _snapshot(self, view: View) -> list[bytes]:
         """All hosts of a view. It is kept until the tick that finds a change, which then follows it."""
         if view not in self._snapshots:
-            shown = [host for host in self._hosts if view.sees(host)] if view.takes("host") else []
+            shown = self._audience.hosts(view) if view.takes("host") else []
             self._snapshots[view] = self._frames.pack([self._frames.host(host) for host in shown], view.batch)
             self._stats.count("feed_snapshots_total")
         return self._snapshots[view]
@@ -380,7 +367,8 @@ class Feed:
         """Begin with a backlog, unless it has to wait behind an earlier one."""
         if subscription.behind_since is None:
             self._fall_behind(subscription, now)
-            self._write_backlog(subscription)
+            if not subscription.channel.buffered():
+                self._write_backlog(subscription)
 
     def _catch_up(self, subscription: Subscription, now: float) -> None:
         if subscription.channel.buffered():
@@ -398,6 +386,7 @@ class Feed:
         self._write_backlog(subscription)
         if not subscription.backlog:
             subscription.behind_since = None
+            subscription.gone.clear()
             del self._behind[subscription]
 
     @staticmethod
@@ -412,7 +401,7 @@ class Feed:
             group.discard(subscription)
             if not group:
                 del self._groups[subscription.view]
-                self._visible_to.pop(subscription.view, None)
+                self._audience.leave(subscription.view)
         self._behind.pop(subscription, None)
         subscription.behind_since = None
         subscription.backlog.clear()

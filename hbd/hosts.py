@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from hbd.errors import NotFound
 
@@ -59,6 +59,10 @@ class Host:
         """what the config wants between signs of life, seconds; None: as the agent says"""
         self.version = 0
 
+    def people(self) -> set[str]:
+        """Names of all who have a part in it."""
+        return {*([self.owner] if self.owner else ()), *self.managers, *self.monitors}
+
 
 class Hosts:
     """The register of hosts, by id and by name (any case), listed in the order of their names.
@@ -71,38 +75,61 @@ class Hosts:
         self._by_name: dict[str, Host] = {}
         self._dropped = 0
         self._sorted: list[Host] | None = None
-        self.people_version = 0
-        """grows whenever somebody may see more hosts than before, or fewer"""
+        self._of_person: dict[str, set[int]] = {}
+        self.on_people: Callable[[Host], None] = lambda host: None
+        """called when a host came or went, or when others may see it than before"""
 
     def add(self, host: Host) -> None:
         self._by_id[host.id] = host
         self._by_name[host.name.lower()] = host
         self._sorted = None
-        self.people_version += 1
+        self._index(host)
+        self.on_people(host)
 
     def remove(self, host: Host) -> None:
-        if self._by_id.pop(host.id, None) is not None:
-            self._dropped -= host.dropped
+        if self._by_id.pop(host.id, None) is None:
+            return
+        self._dropped -= host.dropped
         self._by_name.pop(host.name.lower(), None)
         self._sorted = None
-        self.people_version += 1
+        self._unindex(host)
+        self.on_people(host)
 
     def drop(self, host: Host, dropped: bool) -> None:
         """Hide a host from everybody, or show it again."""
         self._dropped += dropped - host.dropped
         host.dropped = dropped
         self._sorted = None
-        self.people_version += 1
+        self.on_people(host)
 
     def hand(self, host: Host, owner: str | None, managers: Sequence[str], monitors: Sequence[str]) -> bool:
         """Set who may do what with a host; whether anything is different now."""
-        before = host.owner, host.managers, host.monitors
-        host.owner, host.managers, host.monitors = owner, list(managers), list(monitors)
-        if (host.owner, host.managers, host.monitors) == before:
+        if (host.owner, host.managers, host.monitors) == (owner, list(managers), list(monitors)):
             return False
+        self._unindex(host)
+        host.owner, host.managers, host.monitors = owner, list(managers), list(monitors)
         host.version += 1
-        self.people_version += 1
+        if self._by_id.get(host.id) is host:
+            self._index(host)
+            self.on_people(host)
         return True
+
+    def of_person(self, name: str) -> list[Host]:
+        """The hosts that somebody owns, manages or monitors, in the order of their names."""
+        found = (self.by_id(host_id) for host_id in self._of_person.get(name, ()))
+        return sorted((host for host in found if host is not None), key=lambda host: host.name.lower())
+
+    def _index(self, host: Host) -> None:
+        for name in host.people():
+            self._of_person.setdefault(name, set()).add(host.id)
+
+    def _unindex(self, host: Host) -> None:
+        for name in host.people():
+            hosts = self._of_person.get(name)
+            if hosts is not None:
+                hosts.discard(host.id)
+                if not hosts:
+                    del self._of_person[name]
 
     def known(self, name: str) -> Host | None:
         """The host of that name, in drophosts or not."""

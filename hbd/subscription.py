@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 
 from msgspec import Struct
 
-from hbd.access import EVERYBODY, Action, Identity, may, sees_everything
+from hbd.access import ALL_SEEING, EVERYBODY, Action, Identity, may, sees_everything
 from hbd.hosts import Host
 from hbd.model import Message, Sample
 
@@ -69,7 +69,7 @@ class View(Struct, frozen=True, cache_hash=True):
 
 def seer(identity: Identity) -> Identity:
     """An identity as far as the feed is concerned: all who see everything share one view, and its work."""
-    return EVERYBODY if sees_everything(identity) else identity
+    return ALL_SEEING if sees_everything(identity) else identity
 
 
 Who = Callable[[], Identity | None]
@@ -79,15 +79,18 @@ Who = Callable[[], Identity | None]
 class Subscription:
     """One subscriber. who: asked again and again. backlog: packed, goes out before anything newer.
 
+    gone: hosts that it was shown and may not see any more, as long as it may not have been told.
+
     pending, messages: what came since it fell behind, not yet packed: the newest words of each key.
     """
 
-    __slots__ = ("backlog", "behind_since", "channel", "closed", "messages", "pending", "view", "wanted", "who")
+    __slots__ = ("backlog", "behind_since", "channel", "closed", "gone", "messages", "pending", "view", "wanted", "who")
 
     def __init__(self, channel: Channel, view: View, who: Who) -> None:
         self.channel = channel
         self.who = who
         self.view = view
+        self.gone: dict[int, None] = {}
         self.wanted: View | None = None
         self.backlog: deque[bytes] = deque()
         self.pending: dict[Key, bytes] = {}

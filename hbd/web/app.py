@@ -23,7 +23,7 @@ from hbd.access import Action
 from hbd.errors import Forbidden, InvalidInput, TooMany
 from hbd.store.audit import Entry
 from hbd.web import errors, layout, origins
-from hbd.web.auth import authorise, clear_cookie, identify
+from hbd.web.auth import ask_again, authorise, clear_cookie, identify
 from hbd.web.call import TABLE, Body, Call, Caller, Kind, Route
 from hbd.web.parts import Parts
 
@@ -92,6 +92,7 @@ def _bind(route: Route, parts: Parts) -> Serve:
                 call.query = _query(request.query, route.query)
             if decode is not None:
                 call.body = await _body(request, decode)
+                ask_again(call)  # a body may take minutes to come
             return _respond(await route.handler(call), route.status)
         except (Forbidden, errors.Unauthorised) as error:
             if route.action not in NOT_WRITTEN_DOWN and (caller.credential is not None or route.changes):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 
 from aiohttp import web
 
@@ -13,7 +14,7 @@ from hbd.errors import Conflict, Forbidden, InvalidInput, NotFound
 from hbd.group_roles import role_of
 from hbd.hosts import Host, Hosts
 from hbd.store.audit import Entry
-from hbd.web.call import Caller, Kind, Route
+from hbd.web.call import Call, Caller, Kind, Route
 from hbd.web.errors import require
 from hbd.web.origins import client_address, from_proxy, is_secure
 from hbd.web.parts import Parts
@@ -106,6 +107,30 @@ async def _vouched_for(request: web.Request, parts: Parts, address: str) -> Call
     if credential is None:
         raise Forbidden("This account is disabled")
     return Caller(identity=credential.identity, address=address, via="proxy", credential=credential, ambient=True)
+
+
+def renewed(parts: Parts, credential: Credential) -> Credential | None:
+    """What was shown earlier, as it stands now; None when it stands for nobody any more."""
+    if credential.session is not None:
+        return parts.accounts.by_hash(credential.session.hash, time.time())
+    if credential.token is not None:
+        return parts.accounts.by_hash(credential.token.hash, time.time())
+    return parts.accounts.vouched_for(credential.user.name)
+
+
+def ask_again(call: Call) -> None:
+    """Make sure, after something that took its time, that the caller still may; who lost the right does not use it.
+
+    Raises Unauthorised, Forbidden or NotFound.
+    """
+    caller, parts = call.caller, call.parts
+    if caller.credential is not None:
+        now = renewed(parts, caller.credential)
+        identity = now.identity if now is not None else STRANGER
+        call.caller = replace(caller, identity=identity, credential=now)
+    elif caller.identity.open and not parts.accounts.open:
+        call.caller = replace(caller, identity=STRANGER)
+    call.host_in_path = authorise(call.route, call.caller, parts.hosts, call.path)
 
 
 def authorise(route: Route, caller: Caller, hosts: Hosts, path: Mapping[str, str]) -> Host | None:

@@ -15,6 +15,7 @@ from hbd.errors import Conflict, Forbidden, InvalidInput, NotFound
 from hbd.passwords import check_new
 from hbd.second_factor import used_by
 from hbd.web import schemas
+from hbd.web.auth import ask_again
 from hbd.web.call import Call
 from hbd.web.errors import require
 from hbd.web.signin import visitor
@@ -97,6 +98,7 @@ async def update(call: Call) -> schemas.Done:
         if not await call.parts.sign_in.confirm(user, body.password.current, visitor(call)):
             raise Forbidden("password.current: this is not your password")
         fields["password"] = await call.parts.passwords.hash(new)
+        ask_again(call)
         told.append("password")
     if not fields:
         return schemas.Done()
@@ -162,10 +164,11 @@ async def end_other_sessions(call: Call) -> schemas.Ended:
 async def tokens(call: Call) -> list[schemas.Token]:
     if call.user is None:
         return []
-    return [schemas.Token(**_shown_token(token)) for token in call.parts.accounts.tokens(call.user)]
+    return [schemas.Token(**shown_token(token)) for token in call.parts.accounts.tokens(call.user)]
 
 
-def _shown_token(token: ApiToken) -> dict[str, Any]:
+def shown_token(token: ApiToken) -> dict[str, Any]:
+    """What everybody may know of a token who may know of it at all."""
     return {
         "id": token.id,
         "name": token.name,
@@ -194,7 +197,7 @@ async def create_token(call: Call) -> schemas.CreatedToken:
         hosts=hosts,
         expires=None if body.expires_in is None else time.time() + body.expires_in,
     )
-    return schemas.CreatedToken(**_shown_token(made), token=text)
+    return schemas.CreatedToken(**shown_token(made), token=text)
 
 
 def _own_host(call: Call, name: str) -> str:
@@ -221,6 +224,7 @@ async def offer_second_factor(call: Call) -> schemas.SecondFactorOffer:
     assert isinstance(body, PasswordAgain)
     if user.password is not None and not await call.parts.sign_in.confirm(user, body.password, visitor(call)):
         raise Forbidden("password: this is not your password")
+    ask_again(call)
     offer = call.parts.second_factors.offer(user, time.time())
     return schemas.SecondFactorOffer(offer.secret, offer.uri, offer.qr)
 

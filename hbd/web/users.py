@@ -12,6 +12,7 @@ from hbd.accounts import Accounts, User
 from hbd.errors import Conflict, InvalidInput
 from hbd.passwords import check_new
 from hbd.web import schemas
+from hbd.web.auth import ask_again
 from hbd.web.call import Call
 
 MAX_NAME_LENGTH, MAX_AVATAR_LENGTH = 200, 64 * 1024
@@ -160,7 +161,9 @@ def _role(role: RoleName | UnsetType, admin: bool | UnsetType, before: Role) -> 
 
 
 async def _hashed(call: Call, password: str) -> bytes:
-    return await call.parts.passwords.hash(check_new(password, call.parts.config.auth.min_password_length))
+    hashed = await call.parts.passwords.hash(check_new(password, call.parts.config.auth.min_password_length))
+    ask_again(call)
+    return hashed
 
 
 def _told(value: Any) -> str:

@@ -15,12 +15,11 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from msgspec import Meta, Struct
 
 from hbd.access import EVERYBODY, Action, Identity, may
-from hbd.accounts import Credential
 from hbd.errors import Busy, Conflict, Forbidden, InvalidInput
 from hbd.feed import SIGN_IN, TRY_AGAIN_LATER
 from hbd.subscription import View, Who, seer
 from hbd.web import schemas
-from hbd.web.auth import known
+from hbd.web.auth import known, renewed
 from hbd.web.call import Call, Caller
 from hbd.web.errors import invalid
 from hbd.web.frames import error_frame
@@ -135,19 +134,10 @@ def _who(parts: Parts, caller: Caller) -> Who:
     """Asks again and again whom a connection stands for."""
     credential = caller.credential
 
-    def found() -> Credential | None:
-        if credential is None:
-            return None
-        if credential.session is not None:
-            return parts.accounts.by_hash(credential.session.hash, time.time())
-        if credential.token is not None:
-            return parts.accounts.by_hash(credential.token.hash, time.time())
-        return parts.accounts.vouched_for(credential.user.name)
-
     def who() -> Identity | None:
         if parts.accounts.open:
             return EVERYBODY
-        now = found()
+        now = renewed(parts, credential) if credential is not None else None
         return now.identity if now is not None and may(now.identity, Action.VIEW).allowed else None
 
     return who

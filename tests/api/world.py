@@ -112,10 +112,8 @@ class World:
 
     def apply_access(self, hosts: Iterable[Host]) -> None:
         for host in hosts:
-            watchers = self.feed.watchers(host)
             found = self.security.host_access.of(host, self.parts.config)
             self.hosts.hand(host, found.owner, found.managers, found.monitors)
-            self.feed.lost(host, watchers, asyncio.get_running_loop().time())
 
     def people_changed(self) -> None:
         self.apply_access(self.hosts)

@@ -130,11 +130,8 @@ class FedDaemon:
 
     def _apply_access(self, hosts: Iterable[Host]) -> None:
         for host in hosts:
-            watchers = self.feed.watchers(host)
             found = self.security.host_access.of(host, self.config)
-            host.owner, host.managers, host.monitors = found.owner, list(found.managers), list(found.monitors)
-            host.version += 1
-            self.feed.lost(host, watchers, time.monotonic())
+            self.hosts.hand(host, found.owner, found.managers, found.monitors)
 
     async def _no_agent(self, request: web.Request) -> web.StreamResponse:
         return web.Response(status=426)

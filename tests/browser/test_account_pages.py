@@ -442,7 +442,8 @@ async def test_host_lost_while_the_feed_was_away_is_gone_when_it_is_back(
     page = await sign_in(open_page, people, "bob", expected="WebSocket connection to")
     await expect(names(page)).to_have_text(["web"])
     await people.stop()
-    people.hosts.require("web").monitors = []
+    web = people.hosts.require("web")
+    people.hosts.hand(web, web.owner, web.managers, [])
     await people.start()
     await expect(page.locator("#empty")).to_be_visible()
 

@@ -11,7 +11,7 @@ from hbd.feed import STALL_SECONDS, Feed
 from hbd.hosts import Host, Hosts
 from hbd.model import Message, Sample
 from hbd.stats import Stats
-from hbd.subscription import MAX_PENDING_MESSAGES, View
+from hbd.subscription import MAX_PENDING_MESSAGES, View, seer
 
 EVERYTHING = View()
 
@@ -36,6 +36,9 @@ class Words:
     def message(self, message: Message) -> bytes:
         self.made += 1
         return f"message:{message.msg}".encode()
+
+    def gone(self, host_id: int) -> bytes:
+        return f"gone:{host_id}".encode()
 
     def forget(self, host_id: int) -> None:
         self.forgotten.append(host_id)
@@ -201,7 +204,7 @@ def test_a_view_without_hosts_has_no_snapshot(setting: Setting) -> None:
 
 
 def test_a_user_sees_only_hosts_that_are_granted(setting: Setting) -> None:
-    setting.hosts.require("db").monitors = ["carol"]
+    setting.hosts.hand(setting.hosts.require("db"), None, [], ["carol"])
     pipe = setting.join(View(identity=Identity("carol", Role.VIEWER)))
     setting.feed.plugin(2, sample(1))
     setting.feed.message(Message(1.0, "Web", "secret"))
@@ -211,12 +214,12 @@ def test_a_user_sees_only_hosts_that_are_granted(setting: Setting) -> None:
 
 def test_a_host_that_is_taken_away_is_silent_at_once(setting: Setting) -> None:
     host = setting.hosts.require("db")
-    host.monitors = ["carol"]
+    setting.hosts.hand(host, None, [], ["carol"])
     pipe = setting.join_late(View(identity=Identity("carol", Role.VIEWER)))
-    host.monitors = []
+    setting.hosts.hand(host, None, [], [])
     setting.feed.host(1)
     setting.feed.tick(0.4)
-    assert pipe.got == []
+    assert pipe.got == ["gone:1"]
 
 
 def test_a_stranger_sees_nothing(setting: Setting) -> None:
@@ -344,7 +347,7 @@ def test_a_host_that_is_gone_is_no_news(setting: Setting) -> None:
     setting.feed.plugin(1, sample(1))
     setting.hosts.remove(setting.hosts.require("db"))
     setting.feed.tick(0.4)
-    assert pipe.got == []
+    assert pipe.got == ["gone:1"]
 
 
 def test_when_the_daemon_stops_everybody_is_told_and_nobody_comes_in(setting: Setting) -> None:
@@ -372,3 +375,119 @@ async def test_the_feed_sends_without_being_asked_and_survives_a_round_that_fail
             await asyncio.sleep(0.01)
     running.cancel()
     assert setting.stats.value("feed_errors_total") == 1
+
+
+# -------------------------------------------------------------------------------------------------- who sees what
+
+BOB = View(Identity("bob", Role.VIEWER))
+
+
+def give(setting: Setting, *names: str) -> None:
+    """bob monitors these hosts and no other."""
+    for host in setting.hosts:
+        setting.hosts.hand(host, None, [], ["bob"] if host.name in names else [])
+
+
+def test_hosts_that_are_lost_in_one_turn_are_all_told(setting: Setting) -> None:
+    give(setting, "db", "Web")
+    pipe = setting.join_late(BOB)
+    give(setting)
+    setting.feed.tick(0.2)
+    assert pipe.take() == ["gone:1", "gone:2"]
+
+
+def test_one_who_is_behind_hears_of_every_host_that_was_lost(setting: Setting) -> None:
+    give(setting, "db", "Web")
+    pipe = setting.join_late(BOB)
+    pipe.stuck = True
+    setting.feed.host(1)
+    setting.feed.tick(0.2)
+    pipe.take()
+    give(setting, "Web")
+    setting.feed.tick(0.3)
+    give(setting)
+    setting.feed.tick(0.4)
+    pipe.release()
+    setting.feed.tick(0.5)
+    assert pipe.take() == ["gone:1", "gone:2"]
+
+
+def test_what_waits_for_one_who_is_behind_holds_no_host_that_was_lost(setting: Setting) -> None:
+    give(setting, "db", "Web")
+    pipe = setting.join_late(BOB)
+    pipe.stuck = True
+    setting.feed.host(1)
+    setting.feed.tick(0.2)
+    pipe.take()
+    setting.feed.plugin(1, sample(7))
+    setting.feed.message(Message(1.0, "db", "secret"))
+    setting.feed.tick(0.3)
+    give(setting, "Web")
+    pipe.release()
+    setting.feed.catch_up(0.4)
+    setting.feed.tick(0.5)
+    assert [word for word in pipe.take() if "db" in word or "secret" in word] == []
+
+
+def test_one_who_narrows_right_after_a_loss_hears_of_it(setting: Setting) -> None:
+    give(setting, "db", "Web")
+    pipe = setting.join_late(BOB)
+    subscription = next(iter(setting.feed._everybody))
+    pipe.stuck = True
+    setting.feed.host(2)
+    setting.feed.tick(0.2)
+    pipe.take()
+    setting.feed.narrow(subscription, View(BOB.identity, frozenset({"web"})))
+    give(setting, "Web")
+    setting.feed.tick(0.3)
+    pipe.release()
+    setting.feed.tick(0.4)
+    setting.feed.tick(0.5)
+    assert pipe.take() == ["gone:1", "host:Web="]
+
+
+def test_a_newcomer_never_sees_what_was_lost_before_the_tick(setting: Setting) -> None:
+    give(setting, "db", "Web")
+    setting.join_late(BOB)
+    give(setting, "Web")
+    assert setting.join(BOB).take() == ["host:Web="]
+
+
+def test_a_host_that_is_given_comes_with_the_next_tick(setting: Setting) -> None:
+    pipe = setting.join_late(BOB)
+    give(setting, "db")
+    setting.feed.tick(0.2)
+    assert pipe.take() == ["host:db="]
+
+
+def test_a_new_host_comes_to_those_who_see_everything(setting: Setting) -> None:
+    pipe = setting.join_late()
+    setting.hosts.add(Host(3, "new", "agent_3"))
+    setting.feed.tick(0.2)
+    assert pipe.take() == ["host:new="]
+
+
+def test_a_host_that_is_removed_is_gone_for_those_who_saw_it(setting: Setting) -> None:
+    give(setting, "db")
+    everybody, bob, nobody = (setting.join(view) for view in (EVERYTHING, BOB, View(Identity("eve", Role.VIEWER))))
+    setting.feed.tick(0.1)
+    for pipe in (everybody, bob, nobody):
+        pipe.take()
+    setting.hosts.remove(setting.hosts.require("db"))
+    setting.feed.tick(0.2)
+    assert [pipe.take() for pipe in (everybody, bob, nobody)] == [["gone:1"], ["gone:1"], []]
+
+
+def test_a_dropped_host_is_gone_and_comes_back(setting: Setting) -> None:
+    pipe, host = setting.join_late(), setting.hosts.require("db")
+    setting.hosts.drop(host, True)
+    setting.feed.tick(0.2)
+    setting.hosts.drop(host, False)
+    setting.feed.tick(0.3)
+    assert pipe.take() == ["gone:1", "host:db="]
+
+
+def test_people_who_see_everything_share_one_view(setting: Setting) -> None:
+    for name, role in (("alice", Role.ADMIN), ("bob", Role.OPERATOR)):
+        setting.join(View(seer(Identity(name, role))))
+    assert setting.stats.value("feed_snapshots_total") == 1
