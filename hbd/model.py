@@ -19,6 +19,7 @@ Data = dict[str, Any]
 HOST_NAME = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._:-]{1,253}")  # but for the two that mean folders in a URL
 
 
+LONGEST_USER_NAME = 64  # what is longer is nobody's name, and need not be kept whole
 USER_NAME = re.compile(r"(?!\.{1,2}\Z)(?!(?i:me)\Z)[A-Za-z0-9._@+-]{1,64}")  # "me" is whoever asks
 USER_NAME_RULE = "1-64 letters, digits, . _ - @ +, and not the word me"
 
@@ -53,6 +54,15 @@ class State(StrEnum):
     UP = "UP"
     OVERDUE = "OVERDUE"
     DOWN = "DOWN"
+    UNKNOWN = "UNKNOWN"
+
+
+class Level(StrEnum):
+    """How bad a metric is. UNKNOWN: a check could not tell, which is no better than bad."""
+
+    OK = "OK"
+    WARNING = "WARNING"
+    CRITICAL = "CRITICAL"
     UNKNOWN = "UNKNOWN"
 
 

@@ -29,6 +29,7 @@ class CpuMonitor(Plugin):
         Metric("load_1min", "count", "Processes running or waiting, mean of 1 minute."),
         Metric("load_5min", "count", "The same over 5 minutes."),
         Metric("load_15min", "count", "The same over 15 minutes."),
+        Metric("load_per_core", "count", "load_5min for each logical processor; more than 1 has to wait."),
         Metric("cpu_count", "count", "Logical processors."),
         Metric("frequency_mhz", "MHz", "Clock now, mean of the first cores; fixed where the machine does not tell it."),
         Metric("context_switches_per_second", "1/s", "Changes from one thread to another."),
@@ -50,6 +51,8 @@ class CpuMonitor(Plugin):
         self._before = times
         data |= dict(zip(("load_1min", "load_5min", "load_15min"), self._load(), strict=False))
         data["cpu_count"] = count
+        if "load_5min" in data and count:
+            data["load_per_core"] = round(data["load_5min"] / count, 2)
         mhz = self._frequency()
         if mhz:
             data["frequency_mhz"] = round(mhz)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib.util
+from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +12,7 @@ from urllib.parse import urlsplit
 
 from hbd import tls
 from hbd.config.reading import Reading
-from hbd.config.structs import ConfigFile, HostConfig, Oidc, ProxyLogin
+from hbd.config.structs import ConfigFile, HostConfig, Oidc, ProxyLogin, Threshold
 
 
 class NotYet(NamedTuple):
@@ -37,6 +39,8 @@ def check(config: ConfigFile, reading: Reading) -> None:
     """Adds to the reading's problems what is wrong between keys. Keys that could not be read are left alone."""
     _check_ports(config, reading)
     _check_certificates(config, reading)
+    _check_threshold_names(config, reading)
+    _check_thresholds(config, reading)
     if not reading.is_bad("auth"):
         _check_oidc(config, reading)
         _check_proxy_login(config, reading)
@@ -111,6 +115,44 @@ def _is_missing(file: Path | None) -> bool:
         return file is not None and not file.is_file()
     except OSError:
         return False  # whoever reads it will say what is wrong
+
+
+def _check_thresholds(config: ConfigFile, reading: Reading) -> None:
+    for name, thresholds in config.threshold_configs.items():
+        for path, threshold in thresholds.items():
+            key = ".".join(("threshold_configs", name, *path))
+            if not reading.is_bad(key):
+                for reason in _wrong_with(path, threshold):
+                    reading.problem(reading.lines.get(key, 1), key, reason)
+
+
+def _wrong_with(path: tuple[str, ...], threshold: Threshold) -> Iterator[str]:
+    warning, critical, operator = threshold.warning, threshold.critical, threshold.operator
+    if len(path) > 3:
+        yield "no metric lies that deep; a path is plugin, metric or plugin, key, metric"
+    if warning is None and critical is None and threshold.enabled and operator != "nagios":
+        yield "needs warning or critical, or enabled: false"
+    if threshold.hysteresis and operator in ("==", "!=", "nagios"):
+        yield f"hysteresis means nothing with the operator {operator}"
+    if warning is None or critical is None:
+        return
+    if operator in (">", ">=") and warning > critical:
+        yield f"with {operator} the warning must not be above critical, or it is never told"
+    if operator in ("<", "<=") and warning < critical:
+        yield f"with {operator} the warning must not be below critical, or it is never told"
+
+
+def _check_threshold_names(config: ConfigFile, reading: Reading) -> None:
+    known = {"default", *config.threshold_configs}
+    if reading.is_bad("threshold_configs"):
+        return  # a name may be missing for that alone
+    for host, section in config.hosts.items():
+        key = f"hosts.{host}.threshold_config"
+        for name in section.threshold_config:
+            if name not in known:
+                close = difflib.get_close_matches(name, sorted(known), 1)
+                hint = f"did you mean {close[0]}?" if close else f"there are: {', '.join(sorted(known))}"
+                reading.problem(reading.lines.get(key, 1), key, f"there is no threshold config {name}; {hint}")
 
 
 def is_private_url(url: str) -> bool:

@@ -57,6 +57,19 @@ def test_load_has_its_three_means(readings):
     assert (second["load_1min"], second["load_5min"], second["load_15min"]) == (2.5, 2.1, 1.8)
 
 
+def test_load_per_core_is_the_load_of_5_minutes_for_each_processor(readings):
+    assert readings()[0]["load_per_core"] == 1.05
+
+
+def test_machine_without_load_has_none_per_core_either(monkeypatch):
+    def refuse():
+        raise OSError
+
+    monkeypatch.setattr("os.getloadavg", refuse)
+
+    assert "load_per_core" not in CpuMonitor({}, Machine(linux=False, clock=Clock())).collect()
+
+
 def test_interrupts_are_a_rate(readings):
     _, second = readings()
 

@@ -81,8 +81,9 @@ def test_base_url_loses_the_slash_at_its_end(read: Read) -> None:
 
 
 def test_threshold_config_is_a_name_or_a_list(read: Read) -> None:
-    hosts = read("hosts:\n  a: {threshold_config: x}\n  b: {threshold_config: [x, y]}\n").hosts
-    assert (hosts["a"].threshold_config, hosts["b"].threshold_config) == (("x",), ("x", "y"))
+    text = "threshold_configs: {x: }\nhosts:\n  a: {threshold_config: x}\n  b: {threshold_config: [default, x]}\n"
+    hosts = read(text).hosts
+    assert (hosts["a"].threshold_config, hosts["b"].threshold_config) == (("x",), ("default", "x"))
 
 
 def test_nested_thresholds_are_found_by_their_path(read: Read) -> None:
@@ -300,7 +301,7 @@ def test_channel_settings_do_not_print_what_they_hold(read: Read) -> None:
         ("threshold_configs: {a: {}}", "threshold_configs: read, but this version judges no thresholds yet"),
         ("plans: {big: }", "plans: read, but this version watches no processes yet"),
         (
-            "hosts: {a: {threshold_config: x}, b: {threshold_config: x}}",
+            "hosts: {a: {threshold_config: default}, b: {threshold_config: default}}",
             "hosts.a.threshold_config: read, but this version judges no thresholds yet (and 1 more of the kind)",
         ),
         (

@@ -1,0 +1,45 @@
+"""The thresholds that every host has unless its configuration says otherwise; docs/alerts.md says why these."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from hbd.config.structs import Threshold, Thresholds
+
+_MINUTE = 60.0
+
+DEFAULT: Final = Thresholds(
+    {
+        ("cpu_monitor", "cpu_percent"): Threshold(warning=90.0, hysteresis=0.05, hold=10 * _MINUTE, display="CPU"),
+        ("cpu_monitor", "load_per_core"): Threshold(
+            warning=2.0, critical=5.0, hysteresis=0.1, hold=10 * _MINUTE, display="Load per core"
+        ),
+        ("cpu_monitor", "iowait_percent"): Threshold(
+            warning=40.0, hysteresis=0.1, hold=15 * _MINUTE, display="Waiting for disks"
+        ),
+        ("cpu_monitor", "steal_percent"): Threshold(
+            warning=10.0, hysteresis=0.1, hold=15 * _MINUTE, display="CPU taken by other guests"
+        ),
+        ("memory_monitor", "percent"): Threshold(
+            warning=90.0, critical=95.0, hysteresis=0.03, hold=5 * _MINUTE, display="Memory"
+        ),
+        ("memory_monitor", "swap_percent"): Threshold(warning=90.0, hysteresis=0.05, hold=15 * _MINUTE, display="Swap"),
+        ("disk_monitor", "*", "percent"): Threshold(warning=85.0, critical=95.0, hysteresis=0.02, display="Disk space"),
+        ("disk_monitor", "*", "inodes_percent"): Threshold(
+            warning=85.0, critical=95.0, hysteresis=0.02, display="Inodes"
+        ),
+        ("disk_monitor", "*", "hanging"): Threshold(
+            critical=1.0, operator="==", hold=2 * _MINUTE, display="Disk does not answer"
+        ),
+        ("disk_monitor", "/", "read_only"): Threshold(
+            warning=1.0, operator="==", hold=_MINUTE, display="Read-only root"
+        ),
+        ("temperature", "*", "celsius"): Threshold(
+            warning=90.0, critical=100.0, hysteresis=0.05, hold=5 * _MINUTE, display="Temperature"
+        ),
+        ("agent_monitor", "*", "ok"): Threshold(warning=0.0, operator="==", hold=10 * _MINUTE, display="Plugin works"),
+        ("agent_monitor", "spool_records"): Threshold(
+            warning=100.0, hysteresis=0.5, hold=15 * _MINUTE, display="Reports that wait"
+        ),
+    }
+)

@@ -1,0 +1,93 @@
+"""The shipped thresholds: told in docs/alerts.md, about metrics that exist, quiet on a machine that is well."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hbc.plugins import PLUGINS
+from hbd.config import load
+from hbd.config.default_thresholds import DEFAULT
+from hbd.config.structs import Threshold
+from hbd.model import Data, Level
+from hbd.rules import RuleBook
+
+PAGE = (Path(__file__).parents[3] / "docs" / "alerts.md").read_text()
+TABLE = PAGE[PAGE.index("## The shipped thresholds") : PAGE.index("## Changing them")]
+
+WELL: dict[str, Data] = {
+    "cpu_monitor": {"cpu_percent": 85.0, "load_per_core": 1.4, "iowait_percent": 20.0, "steal_percent": 2.0},
+    "memory_monitor": {"percent": 80.0, "swap_percent": 60.0},
+    "disk_monitor": {
+        "/": {"percent": 75.0, "inodes_percent": 40.0, "read_only": False, "hanging": False},
+        "/mnt/archive": {"percent": 75.0, "read_only": True, "hanging": False},
+    },
+    "temperature": {"k10temp Tctl": {"celsius": 82.0}},
+    "agent_monitor": {"spool_records": 2, "cpu_monitor": {"ok": True}},
+}
+SICK: dict[str, Data] = {
+    "cpu_monitor": {"cpu_percent": 99.0, "load_per_core": 9.0, "iowait_percent": 70.0, "steal_percent": 30.0},
+    "memory_monitor": {"percent": 98.0, "swap_percent": 99.0},
+    "disk_monitor": {
+        "/": {"percent": 99.0, "inodes_percent": 99.0, "read_only": True, "hanging": False},
+        "/mnt/nfs": {"hanging": True},
+    },
+    "temperature": {"k10temp Tctl": {"celsius": 103.0}},
+    "agent_monitor": {"spool_records": 4000, "cpu_monitor": {"ok": False}},
+}
+
+
+def levels(report: dict[str, Data]) -> dict[str, Level]:
+    rules = RuleBook({}).of()
+    return {
+        verdict.path: verdict.level
+        for plugin, data in report.items()
+        for verdict in rules.judge(plugin, data, lambda path: Level.OK)
+    }
+
+
+def length(seconds: float) -> str:
+    return f"{seconds / 60:g}m" if seconds else ""
+
+
+def row(path: tuple[str, ...], threshold: Threshold) -> str:
+    limits = (f"{limit:g}" if limit is not None else "" for limit in (threshold.warning, threshold.critical))
+    hysteresis = f"{threshold.hysteresis:g}" if threshold.hysteresis else ""
+    cells = (f"`{'.'.join(path)}`", f"`{threshold.operator}`", *limits, length(threshold.hold), hysteresis)
+    return "|" + "|".join(f" {cell} " if cell else " " for cell in cells) + "|"
+
+
+@pytest.mark.parametrize(("path", "threshold"), DEFAULT.items(), ids=map(".".join, DEFAULT))
+def test_threshold_has_its_row_on_the_page(path: tuple[str, ...], threshold: Threshold) -> None:
+    assert f"\n{row(path, threshold)}" in TABLE
+
+
+def test_page_has_rows_for_shipped_thresholds_alone() -> None:
+    assert TABLE.count("\n| `") == len(DEFAULT)
+
+
+@pytest.mark.parametrize("path", DEFAULT, ids=".".join)
+def test_threshold_is_about_a_metric_that_the_agent_reports(path: tuple[str, ...]) -> None:
+    plugin, *key, metric = path
+    name = f"*.{metric}" if key else metric
+    assert name in {declared.name for declared in PLUGINS[plugin].metrics}
+
+
+def test_machine_that_is_well_is_quiet() -> None:
+    assert set(levels(WELL).values()) == {Level.OK}
+
+
+def test_every_threshold_is_heard_on_a_sick_machine() -> None:
+    bad = {path for path, level in levels(SICK).items() if level is not Level.OK}
+    rules = RuleBook({}).of()
+    assert {rules.explain(path)[0].pattern for path in bad} == set(DEFAULT)
+
+
+def examples() -> list[Any]:
+    return [block.partition("```")[0] for block in PAGE.split("```yaml\n")[1:]]
+
+
+@pytest.mark.parametrize("text", examples(), ids=lambda text: text.split("\n")[0])
+def test_example_of_the_page_is_a_config(text: str, tmp_path: Path) -> None:
+    (tmp_path / "hbd.yaml").write_text(text)
+    assert load(tmp_path / "hbd.yaml").threshold_configs
