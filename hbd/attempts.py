@@ -7,9 +7,9 @@ from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
 from hbd import addresses
+from hbd.model import LONGEST_USER_NAME
 
 FAMILIAR = 20  # addresses an account remembers
-LONGEST_NAME = 64  # of a user; what is longer is nobody's name, and need not be kept whole
 
 
 class Failure(NamedTuple):
@@ -134,4 +134,4 @@ class Attempts:
 
 
 def _name(account: str) -> str:
-    return account.lower()[:LONGEST_NAME]
+    return account[:LONGEST_USER_NAME].lower()

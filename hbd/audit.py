@@ -12,6 +12,7 @@ from hbd.store import Store
 from hbd.store.audit import Entry
 
 WRITE_SECONDS = 0.2
+RETRY_SECONDS = 5.0  # after the disk refused
 MAX_WAITING = 2_000
 
 
@@ -27,28 +28,37 @@ class Audit:
 
     def note(self, entry: Entry) -> None:
         """Write an entry soon. The same thing many times within a moment is one entry that says how often."""
-        alike = msgspec.structs.replace(entry, time=0.0)
+        self._keep(msgspec.structs.replace(entry, time=0.0), entry, 1)
+
+    def _keep(self, alike: Entry, entry: Entry, times: int) -> None:
         if alike not in self._waiting and len(self._waiting) >= MAX_WAITING:
-            self._stats.count("audit_dropped_total")
+            self._stats.count("audit_dropped_total", times)
             return
-        first, times = self._waiting.get(alike, (entry, 0))
-        self._waiting[alike] = first, times + 1
+        first, before = self._waiting.get(alike, (entry, 0))
+        self._waiting[alike] = first, before + times
         self._came.set()
 
     async def run(self) -> None:
         while True:
             await self._came.wait()
             await asyncio.sleep(WRITE_SECONDS)
-            await self.write()
+            if not await self.write():
+                await asyncio.sleep(RETRY_SECONDS)
 
-    async def write(self) -> None:
-        """Write what waits; when the disk does not take it, it goes on waiting."""
+    async def write(self) -> bool:
+        """Write what waits. False when the disk does not take it; it goes on waiting, before what came meanwhile."""
         self._came.clear()
         waiting, self._waiting = self._waiting, {}
         try:
             await self._store.add(_worded(entry, times) for entry, times in waiting.values())
         except StorageError:
-            self._waiting = waiting | self._waiting
+            came, self._waiting = self._waiting, waiting
+            for alike, (entry, times) in came.items():
+                self._keep(alike, entry, times)
+            if self._waiting:
+                self._came.set()
+            return False
+        return True
 
 
 def _worded(entry: Entry, times: int) -> Entry:

@@ -178,7 +178,7 @@ async def _serve(config: Config, with_agent: bool, overridden: dict[str, Any]) -
     loop.add_signal_handler(signal.SIGHUP, reload)
     if hung_up.is_set():  # while it was starting
         reload()
-    _announce(daemon.urls, daemon.feed_urls, daemon.heartbeat_urls, config, daemon.setup_url)
+    _announce(daemon.urls, daemon.feed_urls, daemon.heartbeat_urls, config, daemon.setup_urls())
     _tell_systemd("READY=1")
     ends = [asyncio.create_task(event.wait()) for event in (stopping, daemon.failed)]
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -201,7 +201,7 @@ def _told(error: OSError, config: Config) -> str:
     return f"no place for the database {config.database}: {error.strerror}: {error.filename}"
 
 
-def _announce(urls: list[str], feed: list[str], heartbeats: list[str], config: Config, setup_url: str | None) -> None:
+def _announce(urls: list[str], feed: list[str], heartbeats: list[str], config: Config, setup_urls: list[str]) -> None:
     lines = [
         f"hbd {__version__} is running",
         f"  web         {'  '.join(map(from_here, urls))}",
@@ -210,8 +210,9 @@ def _announce(urls: list[str], feed: list[str], heartbeats: list[str], config: C
         f"  config      {config.source or 'built-in defaults (no config file found)'}",
         f"  database    {config.database}",
     ]
-    if setup_url is not None:
-        lines.append(f"  first user  {setup_url}   (once; until then nobody has to sign in)")
+    if setup_urls:
+        lines.append("  first user  " + "\n          or  ".join(setup_urls))
+        lines.append("              works once; until then nobody has to sign in")
     if urls != list(map(from_here, urls)):
         port = urls[0].rsplit(":", 1)[1].strip("/")
         scheme = "https" if config.hbd_tls else "http"

@@ -83,7 +83,7 @@ class Daemon:
         self._datagrams: list[asyncio.DatagramTransport] = []
         self._turns: asyncio.Task[None] | None = None
         self._ready = False
-        self._people: tuple[str | None, list[str]] = (None, [])
+        self._people = -1
         self._last_seen: dict[int, list[KnownConnection]] = {}
         self._lag = self.stats.histogram("loop_lag_seconds", "How late the event loop was for its own clock.")
 
@@ -147,6 +147,7 @@ class Daemon:
             provider=lambda: self.security.provider,
             throttle=self.throttle,
             status=self.status,
+            urls=self._all_urls,
             unready=self.unready,
             agent_link=self.links.serve,
         )
@@ -180,7 +181,7 @@ class Daemon:
         self.pipeline.note(f"hbd {__version__} started", Moment.now())
         calm_collector()
         self._ready = True
-        for warning in [*self.config.warnings, *self.security.warnings(self.config)]:
+        for warning in [*self.config.warnings, *self.security.warnings()]:
             log.warning("%s", warning)
         self.upkeep.warn_of_certificate(Moment.now())
 
@@ -276,20 +277,15 @@ class Daemon:
         host.version += 1
 
     def _apply_access(self, hosts: Iterable[Host]) -> None:
-        """Put into force who may do what with these hosts: whoever loses one sees no more of it, at once."""
+        """Put into force who may do what with these hosts."""
         for host in hosts:
             found = self.security.host_access.of(host, self.config)
-            if found != (host.owner, tuple(host.managers), tuple(host.monitors)):
-                watchers = self.feed.watchers(host)
-                self.hosts.hand(host, found.owner, found.managers, found.monitors)
-                self.feed.lost(host, watchers, time.monotonic())
+            self.hosts.hand(host, found.owner, found.managers, found.monitors)
 
     def _people_changed(self) -> None:
         """Users, sessions or tokens have changed: who is nobody any more leaves, and the first admin may be another."""
-        accounts = self.security.accounts
-        people = accounts.first_admin(), [user.name for user in accounts.everyone()]
-        if people != self._people:
-            self._people = people
+        if self._people != self.security.accounts.version:
+            self._people = self.security.accounts.version
             self._apply_access(self.hosts.everyone())
         self.feed.review(time.monotonic())
 
@@ -405,6 +401,7 @@ class Daemon:
         logs.configure(fresh.log.level, fresh.log.format)
         self.rings.resize(fresh.samples_per_plugin)
         ending = [end for host in self.hosts.everyone() if (end := self._put_into_force(host)) is not None]
+        ending.append(self.security.announce())
         intervals = {host.id: host.interval for host in self.hosts}
         self.presence.configure(grace=fresh.grace, intervals=intervals, now=now)
         restart = configuration.restart_needed(self._started_with, fresh)
@@ -419,7 +416,7 @@ class Daemon:
         log.info("%s", told)
         self.pipeline.note(told, now)
         self._audit_reload(now, "done", told.removeprefix("config reloaded: "))
-        for warning in [*fresh.warnings, *self.security.warnings(fresh)]:
+        for warning in [*fresh.warnings, *self.security.warnings()]:
             log.warning("%s", warning)
         self.upkeep.warn_of_certificate(now)
         return ending
@@ -440,9 +437,7 @@ class Daemon:
                 for link in (view.connections if view else ())
             ]
             self.presence.forget(host.id)
-            watchers = self.feed.watchers(host)
             self.hosts.drop(host, True)
-            self.feed.lost(host, watchers, time.monotonic())
         elif host.dropped and not drop:
             self.hosts.drop(host, False)
         if drop:
@@ -459,12 +454,13 @@ class Daemon:
 
     # -------------------------------------------------------------------------------------------------- about itself
 
-    @property
-    def setup_url(self) -> str | None:
-        """Where the first user can be made by whoever sees this; None once there was one."""
+    def setup_urls(self) -> list[str]:
+        """Where the first user can be made by whoever sees this; none once there was one."""
         if self.security.accounts.setup_done:
-            return None
-        return f"{listen.from_here(self.urls[0])}setup/{self.security.sign_in.setup_token}"
+            return []
+        here = listen.from_here(self.urls[0]).rstrip("/")
+        places = dict.fromkeys([*([self.config.base_url] if self.config.base_url else []), here])
+        return [f"{place}/setup/{self.security.sign_in.setup_token}" for place in places]
 
     def unready(self) -> list[str]:
         """Why the daemon cannot do its work, in words; empty when it can."""
@@ -475,8 +471,11 @@ class Daemon:
 
     def _warnings(self) -> list[str]:
         expiry = self.certificate.pair.warning(time.time()) if self.certificate else None
-        people = self.security.warnings(self.config)
+        people = self.security.warnings()
         return [*self.config.warnings, *people, *([expiry] if expiry else [])]
+
+    def _all_urls(self) -> list[str]:
+        return [*self.urls, *self.feed_urls, *self.heartbeat_urls]
 
     def status(self) -> schemas.Status:
         stats = self.stats
@@ -485,7 +484,7 @@ class Daemon:
             started=self._started.wall,
             uptime_seconds=time.monotonic() - self._started.mono,
             config_file=str(self.config.source) if self.config.source else None,
-            urls=[*self.urls, *self.feed_urls, *self.heartbeat_urls],
+            urls=self._all_urls(),
             users=len(self.security.accounts),
             warnings=self._warnings(),
             reload=self._reload,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from hbd.accounts import Accounts, User
+from hbd.accounts import Accounts, Leave, Stays, User
 from hbd.config import Config, HostConfig
+from hbd.errors import Conflict
 from hbd.hosts import Host
 from hbd.store import Store
 from hbd.store.accounts import AccessRow
@@ -33,11 +34,31 @@ class HostAccess:
         self._rows: dict[int, AccessRow] = {}
         self._changing = asyncio.Lock()
 
-    async def load(self) -> None:
-        """Know what was changed here. The accounts are loaded: who is not among them any more has lost everything."""
-        rows = {row.host_id: row for row in await self._store.access()}
-        self._rows = rows
-        await self._keep([_left(row, self._is_known) for row in rows.values()])
+    async def load(self, now: float) -> None:
+        """Know what was changed here, and have the accounts load: whose user has gone has lost everything."""
+        self._rows = {row.host_id: row for row in await self._store.access()}
+        await self._in_step(lambda leave: self._accounts.load(now, leave), {})
+
+    async def configure(self, config: Config, hosts: Iterable[Host], now: float) -> None:
+        """A config was read again: have the accounts take it. What it names goes back to what it says, and whom it no
+        longer has is gone. All of it is one transaction. Raises StorageError, with everything as it was."""
+        sections = {host.id: config.hosts_by_name.get(host.name.lower()) or HostConfig() for host in hosts}
+        await self._in_step(lambda leave: self._accounts.configure(config, now, leave), sections)
+
+    async def _in_step(self, work: Callable[[Leave], Awaitable[None]], sections: Mapping[int, HostConfig]) -> None:
+        """Do something with the accounts that may end users, and write with it what is left of their rights."""
+        changed: list[AccessRow] = []
+
+        def leave(stays: Stays) -> list[AccessRow]:
+            left = (
+                _left(_overruled(row, sections.get(row.host_id) or HostConfig()), stays) for row in self._rows.values()
+            )
+            changed.extend(row for row in left if row != self._rows[row.host_id])
+            return changed
+
+        async with self._changing:
+            await work(leave)
+            self._took(changed)
 
     def of(self, host: Host, config: Config) -> Access:
         """What holds for a host: what was changed here, else what the config says, else the defaults."""
@@ -67,8 +88,14 @@ class HostAccess:
         managers: Names | None = None,
         monitors: Names | None = None,
     ) -> None:
-        """Change what is given; None leaves it. The caller has it put into force (``of``)."""
+        """Change what is given; None leaves it. The caller has it put into force (``of``).
+
+        Raises Conflict when one of these users has gone meanwhile.
+        """
         async with self._changing:
+            for name in (*((owner,) if owner is not None else ()), *(managers or ()), *(monitors or ())):
+                if not self._is_known(name):
+                    raise Conflict(f"There is no user '{name}' any more")
             row = self._rows.get(host.id, AccessRow(host.id, None, None, None))
             row = row._replace(
                 owner=owner if owner is not None else row.owner,
@@ -92,21 +119,6 @@ class HostAccess:
                 self._took(before)
                 raise
 
-    async def config_wins(self, config: Config, hosts: Iterable[Host]) -> None:
-        """A config was read again: what it names goes back to what it says, and whom it no longer has is gone."""
-        sections = {host.id: config.hosts_by_name.get(host.name.lower()) or HostConfig() for host in hosts}
-        named = {name.lower() for name in config.users}
-
-        def stays(name: str) -> bool:
-            user = self._accounts.get(name)
-            of_config = user is not None and user.source == "config"
-            return name.lower() in named or (not of_config and self._is_known(name))
-
-        async with self._changing:
-            await self._keep(
-                _left(_overruled(row, sections.get(row.host_id) or HostConfig()), stays) for row in self._rows.values()
-            )
-
     def unknown_people(self, config: Config) -> list[str]:
         """``hosts.web1.owner: there is no user alice``: each name that nobody has, where the config has it first."""
         places: dict[str, list[str]] = {}
@@ -118,12 +130,6 @@ class HostAccess:
             for name, keys in places.items()
         ]
         return found[:UNKNOWN_TOLD] + ([f"{len(found)} names in hosts have no user"] if found[UNKNOWN_TOLD:] else [])
-
-    async def _keep(self, rows: Iterable[AccessRow]) -> None:
-        changed = [row for row in rows if row != self._rows[row.host_id]]
-        if changed:
-            await self._store.save_access(changed)
-            self._took(changed)
 
     def _took(self, rows: Iterable[AccessRow]) -> None:
         self._rows |= {row.host_id: row for row in rows}
@@ -154,7 +160,7 @@ def _overruled(row: AccessRow, section: HostConfig) -> AccessRow:
     )
 
 
-def _left(row: AccessRow, stays: Callable[[str], bool]) -> AccessRow:
+def _left(row: AccessRow, stays: Stays) -> AccessRow:
     """What is left of it with these names alone."""
     managers, monitors = (
         None if names is None else tuple(filter(stays, names)) for names in (row.managers, row.monitors)

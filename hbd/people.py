@@ -7,10 +7,9 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import msgspec
-
 from hbd.access import Role
-from hbd.accounts import Accounts, ApiToken, User
+from hbd.accounts import Accounts, User
+from hbd.accounts.shown import MAX_NAME_LENGTH, check_texts, shown_token, shown_user
 from hbd.config import Config
 from hbd.errors import Conflict, InvalidInput, NotFound
 from hbd.host_access import HostAccess
@@ -18,7 +17,6 @@ from hbd.hosts import Hosts
 from hbd.second_factor import SecondFactors
 from hbd.store import Store
 from hbd.store.audit import Entry
-from hbd.web.users import MAX_NAME_LENGTH, check_texts, shown
 
 NO_USERS = "There are no users yet, so everything is open; make the first one: hbd user add --admin NAME"
 
@@ -39,8 +37,7 @@ class People:
         """Where no daemon runs. Raises StorageError."""
         accounts = Accounts(config, store)
         host_access = HostAccess(store, accounts)
-        await accounts.load(time.time())
-        await host_access.load()
+        await host_access.load(time.time())
         return cls(accounts, host_access, SecondFactors(accounts), hosts)
 
     def commands(self) -> dict[str, Callable[..., Awaitable[Any]]]:
@@ -74,7 +71,7 @@ class People:
 
     async def users(self) -> list[dict[str, Any]]:
         """As the API shows them."""
-        return [msgspec.to_builtins(shown(user, self._accounts)) for user in self._accounts.everyone()]
+        return [shown_user(user, self._accounts) for user in self._accounts.everyone()]
 
     async def remove(self, name: str, by: str) -> None:
         """Raises NotFound, and Conflict for the last admin and for a user of the config."""
@@ -143,7 +140,7 @@ class People:
     async def tokens(self, user: str | None) -> list[dict[str, Any]]:
         """Of that user, or of all. Raises NotFound."""
         owners = [self._accounts.require(user)] if user is not None else self._accounts.everyone()
-        return [_shown_token(owner, token) for owner in owners for token in self._accounts.tokens(owner)]
+        return [{"user": owner.name} | shown_token(token) for owner in owners for token in self._accounts.tokens(owner)]
 
     async def revoke_token(self, id: int, by: str) -> None:
         """Raises NotFound."""
@@ -154,21 +151,6 @@ class People:
                     await self._accounts.delete_token(token, entry)
                     return
         raise NotFound(f"Token '{id}' not found")
-
-
-def _shown_token(owner: User, token: ApiToken) -> dict[str, Any]:
-    return {
-        "id": token.id,
-        "user": owner.name,
-        "name": token.name,
-        "start": token.start,
-        "scope": token.scope,
-        "hosts": None if token.hosts is None else list(token.hosts),
-        "created": token.created,
-        "expires": token.expires,
-        "last_used": token.last_used,
-        "last_address": token.last_address,
-    }
 
 
 def _entry(action: str, what: str, by: str, told: str = "") -> Entry:

@@ -46,7 +46,7 @@ class SecondFactors:
     async def take(self, user: User, code: str, entry: Entry) -> list[str]:
         """Set it up with a code of the app, which proves that the app has it; returns the recovery codes.
 
-        Raises InvalidInput for a wrong code, Conflict when nothing was offered.
+        Raises InvalidInput for a wrong code, Conflict when nothing was offered or the user was changed meanwhile.
         """
         secret, until = self._offers.get(user.id, ("", 0.0))
         if entry.time > until:
@@ -56,12 +56,15 @@ class SecondFactors:
             raise InvalidInput("this code is not of that secret; is the clock of the phone right?", "code")
         codes = totp.new_recovery_codes()
         recovery = tuple(map(totp.recovery_hash, codes))
-        await self._accounts.change(user, {"totp": secret, "totp_step": step, "recovery": recovery}, entry)
+        fields = {"totp": secret, "totp_step": step, "recovery": recovery}
+        await self._accounts.change(user, fields, entry, expecting=user)
         self._offers.pop(user.id, None)
         return codes
 
     async def remove(self, user: User, *entries: Entry) -> User:
-        return await self._accounts.change(user, {"totp": None, "totp_step": 0, "recovery": ()}, *entries)
+        """user: as it was when that was decided. Raises Conflict when it was changed meanwhile."""
+        fields = {"totp": None, "totp_step": 0, "recovery": ()}
+        return await self._accounts.change(user, fields, *entries, expecting=user)
 
 
 def used_by(user: User, code: str, now: float) -> dict[str, Any] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable
 
 from hbd.accounts import Accounts
 from hbd.attempts import Attempts
@@ -36,31 +37,45 @@ class Security:
         self.second_factors = SecondFactors(self.accounts)
         self.provider = _provider(config)
         self._config = config
+        self._former_provider: Provider | None = None
+        self._warnings: list[str] = []
+        self._warned_of = -1
         self.accounts.changed.append(self.sign_in.know)
 
     async def load(self, now: float) -> None:
         """Know everybody and everything of the config and the store. Raises StorageError."""
-        await self.accounts.load(now)
-        await self.host_access.load()
+        await self.host_access.load(now)
         self.sign_in.know()
         self.sign_in.remember()
 
     async def configure(self, config: Config, hosts: Hosts, now: float) -> None:
-        """Take a config that was read again. Raises StorageError; then nothing has changed that cannot stay so."""
-        await self.host_access.config_wins(config, hosts.everyone())
-        await self.accounts.configure(config, now)
+        """Take a config that was read again; once it is in force everywhere, ``announce`` it.
+
+        Raises StorageError, with everything as it was.
+        """
+        await self.host_access.configure(config, hosts.everyone(), now)
         self._attempts.configure(*_login_limits(config))
         old, self._config = self._config, config
+        self._warned_of = -1
         if (old.auth.oidc, old.base_url) != (config.auth.oidc, config.base_url):
-            gone, self.provider = self.provider, _provider(config)
-            if gone is not None:
-                await gone.close()
+            self._former_provider, self.provider = self.provider, _provider(config)
 
-    def warnings(self, config: Config) -> list[str]:
+    def announce(self) -> Awaitable[None]:
+        """Have everybody look again at who is who; returns what the former config still has to end."""
+        self.accounts.tell()
+        former, self._former_provider = self._former_provider, None
+        return _closed(former)
+
+    def warnings(self) -> list[str]:
         """``key: reason``: what only shows once the users are known."""
+        if self._warned_of != self.accounts.version:
+            self._warned_of, self._warnings = self.accounts.version, self._found()
+        return self._warnings
+
+    def _found(self) -> list[str]:
         if not len(self.accounts):
             return []
-        found = self.host_access.unknown_people(config)
+        found = self.host_access.unknown_people(self._config)
         if self.accounts.first_admin() is None:
             found.append("users: nobody is admin; make somebody one: hbd user role NAME admin")
         return found
@@ -85,8 +100,7 @@ class Security:
     async def close(self) -> None:
         """Write what waits; nobody signs in any more."""
         self.passwords.close()
-        if self.provider is not None:
-            await self.provider.close()
+        await _closed(self.provider)
         await self._try_to_save()
         await self.audit.write()
 
@@ -95,6 +109,11 @@ def _provider(config: Config) -> Provider | None:
     if config.auth.oidc.issuer is None or config.base_url is None:
         return None
     return Provider(config.auth.oidc, f"{config.base_url}/login/oidc/callback")
+
+
+async def _closed(provider: Provider | None) -> None:
+    if provider is not None:
+        await provider.close()
 
 
 def _login_limits(config: Config) -> tuple[int, int, float]:

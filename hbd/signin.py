@@ -11,6 +11,7 @@ from hbd.accounts import Accounts, Method, User, token_hash
 from hbd.attempts import Attempts
 from hbd.audit import Audit
 from hbd.errors import HbdError, TooMany
+from hbd.model import LONGEST_USER_NAME
 from hbd.passwords import Passwords, cost
 from hbd.second_factor import used_by
 from hbd.store.audit import Entry
@@ -76,6 +77,7 @@ class SignIn:
 
         Raises SignInRefused, SecondFactorWanted, TooMany, InvalidInput for a password that cannot be one, Busy.
         """
+        name = name[: LONGEST_USER_NAME + 1]  # nobody's name stays nobody's
         self.require_patience(name, visitor)
         user = self._accounts.get(name)
         hashed = user.password if user is not None and user.enabled else None
@@ -165,7 +167,20 @@ class SignIn:
         return right
 
     def count_failure(self, name: str, visitor: Visitor) -> None:
-        self._attempts.failed(name, visitor.address, time.monotonic())
+        """Somebody failed to prove who they are. The name may be nobody's."""
+        if not self._attempts.failed(name, visitor.address, time.monotonic()):
+            return
+        self._audit.note(
+            Entry(
+                time=time.time(),
+                user="",
+                via="daemon",
+                address=visitor.address,
+                action="login.limit",
+                object=_object(self._accounts.get(name)),
+                detail="too many wrong attempts; more are refused for a while",
+            )
+        )
 
     def require_patience(self, name: str, visitor: Visitor) -> None:
         """Raises TooMany for whoever has guessed too often."""
@@ -173,33 +188,19 @@ class SignIn:
             raise TooMany("Too many wrong attempts; try again later", wait)
 
     def _failed(self, name: str, user: User | None, visitor: Visitor, reason: str) -> SignInRefused:
-        now = time.time()
-        limited = self._attempts.failed(name, visitor.address, time.monotonic())
-        # A name nobody has is not written down: it may be a password in the wrong field.
         self._audit.note(
             Entry(
-                time=now,
+                time=time.time(),
                 user=user.name if user is not None else "",
                 via="none",
                 address=visitor.address,
                 action="login",
-                object=f"user {user.name}" if user is not None else "a user nobody knows",
+                object=_object(user),
                 outcome="failed",
                 detail="wrong code" if reason == WRONG_CODE else "wrong password",
             )
         )
-        if limited:
-            self._audit.note(
-                Entry(
-                    time=now,
-                    user="",
-                    via="daemon",
-                    address=visitor.address,
-                    action="login.limit",
-                    object=f"user {user.name}" if user is not None else "a user nobody knows",
-                    detail="too many wrong attempts; more are refused for a while",
-                )
-            )
+        self.count_failure(name, visitor)
         return SignInRefused(reason)
 
     def _ticket(self, user: User) -> str:
@@ -211,3 +212,8 @@ class SignIn:
         assert user.password is not None
         self._tickets[token_hash(text)] = _Ticket(user.id, user.password, now + TICKET_SECONDS)
         return text
+
+
+def _object(user: User | None) -> str:
+    """A name nobody has is not written down: it may be a password in the wrong field."""
+    return f"user {user.name}" if user is not None else "a user nobody knows"

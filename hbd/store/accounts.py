@@ -138,15 +138,20 @@ class AccountTables:
         *entries: Entry,
         ended: Iterable[int] = (),
         gone: Iterable[int] = (),
+        access: Iterable[AccessRow] = (),
         flag: str | None = None,
     ) -> None:
-        """Write users; those that are new get their id. ended, gone: ids of sessions and users that end with it."""
-        sessions, users = [(session_id,) for session_id in ended], [(user_id,) for user_id in gone]
+        """Write users; those that are new get their id. ended, gone: ids of sessions and users that end with it.
+
+        A user goes with its sessions and tokens. access: what becomes of the hosts that it could reach.
+        """
+        sessions, users, hosts = [(session_id,) for session_id in ended], [(user_id,) for user_id in gone], list(access)
 
         def work(db: sqlite3.Connection) -> list[int]:
             db.executemany("DELETE FROM users WHERE id = ?", users)
             ids = [_save(db, row) for row in rows]
             db.executemany("DELETE FROM sessions WHERE id = ?", sessions)
+            _save_access(db, hosts)
             if flag is not None:
                 db.execute("INSERT INTO meta (key, value) VALUES (?, '1') ON CONFLICT DO NOTHING", (flag,))
             audit.insert(db, *entries)
@@ -154,17 +159,6 @@ class AccountTables:
 
         for row, row_id in zip(rows, await self._database.write(work), strict=True):
             row.id = row_id
-
-    async def delete(self, user_id: int, access: Iterable[AccessRow], *entries: Entry) -> None:
-        """Delete a user with its sessions and tokens. access: what becomes of the hosts it could reach."""
-        rows = list(access)
-
-        def work(db: sqlite3.Connection) -> None:
-            db.execute("DELETE FROM users WHERE id = ?", (user_id,))
-            _save_access(db, rows)
-            audit.insert(db, *entries)
-
-        await self._database.write(work)
 
     async def sign_in(
         self, session: SessionRow, user: UserRow, entry: Entry, *, ended: Iterable[int] = (), flag: str | None = None

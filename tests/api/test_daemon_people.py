@@ -12,6 +12,7 @@ import pytest
 from test_daemon import House
 
 from hbd.daemon import Daemon
+from hbd.errors import StorageError
 from hbd.store.audit import Entry
 
 HASH = bcrypt.hashpw(b"secret", bcrypt.gensalt(4)).decode()
@@ -119,11 +120,11 @@ async def test_the_first_admin_owns_what_nobody_else_does(house: House) -> None:
 
 async def test_the_setup_link_is_there_until_there_was_a_user(house: House) -> None:
     daemon = await house.start()
-    assert daemon.setup_url is not None
+    assert daemon.setup_urls()
     entry = Entry(time=time.time(), user="", via="cli", action="user.create")
     await daemon.security.accounts.add("alice", entry, role="admin")
-    assert daemon.setup_url is None
-    assert (await house.restart()).setup_url is None
+    assert daemon.setup_urls() == []
+    assert (await house.restart()).setup_urls() == []
 
 
 async def test_a_reload_is_in_the_audit_log(house: House) -> None:
@@ -138,3 +139,47 @@ async def test_a_reload_is_in_the_audit_log(house: House) -> None:
         ("config.reload", "failed"),
         ("config.reload", "done"),
     ]
+
+
+async def test_a_reload_that_the_disk_refuses_leaves_users_and_rights_as_they_were(
+    house: House, browser: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.write(BOTH + "watchhosts: [web]\n")
+    daemon = await house.start()
+    token = await login(browser, daemon, "alice")
+    await ask(browser, daemon, token, "hosts/web/access", "PUT", {"owner": "bob", "monitors": ["bob"]})
+    house.write(ALICE + "watchhosts: [web]\n")
+
+    async def refuse(*_: object, **__: object) -> None:
+        raise StorageError("no space left")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(daemon.store.accounts, "save", refuse)
+        assert not (await daemon.reload()).ok
+    await ask(browser, daemon, token, "users/alice", "PUT", {"full_name": "Alice"})
+    host = daemon.hosts.require("web")
+    assert (host.owner, host.monitors, await login(browser, daemon, "bob") is None) == ("bob", ["bob"], False)
+
+
+async def test_who_listens_to_the_accounts_finds_the_new_config_in_force(house: House) -> None:
+    house.write(ALICE)
+    daemon = await house.start()
+    found: list[object] = []
+    daemon.security.accounts.changed.append(lambda: found.append(daemon.config.default_owner))
+    house.write(BOTH + "default_owner: bob\n")
+    await daemon.reload()
+    assert found == ["bob"]
+
+
+async def test_the_user_of_the_file_is_not_the_one_of_that_name_who_was_made_here(
+    house: House, browser: aiohttp.ClientSession
+) -> None:
+    house.write(ALICE)
+    daemon = await house.start()
+    entry = Entry(time=time.time(), user="", via="cli", action="user.create")
+    await daemon.security.accounts.add("bob", entry, password=HASH.encode())
+    token = await login(browser, daemon, "bob")
+    house.write(BOTH)
+    await daemon.reload()
+    assert await ask(browser, daemon, token, "hosts") == 401
+    assert await login(browser, daemon, "bob")

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from hbd.access import (
     ALL_SEEING,
     EVERYBODY,
+    NO_TOKENS,
     NO_USERS_YET,
     STRANGER,
     Action,
@@ -178,8 +179,8 @@ def token(user: Identity, *, writes: bool = True, hosts: frozenset[str] | None =
 
 
 @pytest.mark.parametrize(("user", "host", "changes"), list(product(USERS, [None, Host()], [False, True])), ids=name_of)
-def test_a_token_may_what_its_user_may_but_for_credentials(user: Identity, host: Host | None, changes: bool) -> None:
-    assert granted(token(user), host, changes=changes) == granted(user, host, changes=changes) - {Action.CREDENTIALS}
+def test_a_token_may_what_its_user_may_but_for_accounts(user: Identity, host: Host | None, changes: bool) -> None:
+    assert granted(token(user), host, changes=changes) == granted(user, host, changes=changes) - NO_TOKENS
 
 
 @pytest.mark.parametrize(("user", "host"), list(product(USERS, [None, Host()])), ids=name_of)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hbd import accounts as module
 from hbd.access import Role
-from hbd.accounts import Accounts, ApiToken, Outsider, User, token_hash
+from hbd.accounts import Accounts, ApiToken, Outsider, Session, User, register, token_hash
 from hbd.config import Config, Secret
 from hbd.config.structs import Auth
 from hbd.config.structs import User as ConfigUser
@@ -120,17 +119,50 @@ async def test_users_made_here_stay_whatever_the_config_says(store: Store) -> No
     assert [user.name for user in accounts.everyone()] == ["bob"]
 
 
-async def test_the_config_takes_over_a_user_made_here_and_keeps_its_id(store: Store) -> None:
-    accounts, _, bob = await admin_and_bob(store)
+async def test_the_config_takes_over_the_name_of_a_user_made_here(store: Store) -> None:
+    accounts, _, _ = await admin_and_bob(store)
     await accounts.configure(config(BOB=told("$2b$2", role="operator")), NOW)
     taken = accounts.require("bob")
-    assert (taken.id, taken.name, taken.source, taken.role, taken.password) == (
-        bob.id,
-        "BOB",
-        "config",
-        Role.OPERATOR,
-        b"$2b$2",
-    )
+    assert (taken.name, taken.source, taken.role, taken.password) == ("BOB", "config", Role.OPERATOR, b"$2b$2")
+
+
+async def with_keys(store: Store, source: str) -> tuple[Accounts, list[str]]:
+    """An account alice with a second factor, a session and an API token; and what these two are."""
+    accounts = await known(store)
+    if source == "local":
+        alice = await accounts.add("alice", entry(), password=b"$2b$1")
+    else:
+        alice = await accounts.admit(outsider("alice", "s-1" if source == "oidc" else None, source=source), entry())
+    alice = await accounts.change(alice, {"totp": "ABC", "recovery": (b"x",)}, entry())
+    return accounts, [await sign_in(accounts, alice), (await add_token(accounts, alice))[1]]
+
+
+@pytest.mark.parametrize("source", ["local", "oidc", "proxy"])
+@pytest.mark.parametrize("restart", [False, True])
+async def test_what_a_former_owner_of_the_name_signs_in_with_opens_nothing_of_the_user_of_the_config(
+    store: Store, source: str, restart: bool
+) -> None:
+    accounts, shown = await with_keys(store, source)
+    used = config(alice=told(admin=True))
+    if restart:
+        accounts = await known(store, used)
+    else:
+        await accounts.configure(used, NOW)
+    for state in (accounts, await known(store, used)):
+        assert [state.credential(text, NOW) for text in shown] == [None, None]
+        alice = state.require("alice")
+        assert (alice.totp, alice.recovery, alice.subject) == (None, (), None)
+
+
+async def test_a_user_who_made_room_for_one_of_the_config_is_told_in_log_and_audit_log(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    accounts, _ = await with_keys(store, "oidc")
+    await accounts.configure(config(alice=told()), NOW)
+    assert "user alice (oidc) made room" in caplog.text
+    found = (await store.audit.recent(1))[0]
+    assert (found.via, found.action, found.object) == ("daemon", "user.delete", "user alice")
+    assert found.detail == "the config file has this name now; this one was oidc"
 
 
 async def test_another_way_to_write_a_name_in_the_file_is_no_other_user(store: Store) -> None:
@@ -368,13 +400,123 @@ async def test_who_listens_hears_of_every_change_when_it_holds(store: Store) -> 
     accounts.changed.append(lambda: heard.append([user.name for user in accounts.everyone() if user.enabled]))
     await accounts.change(bob, {"enabled": False}, entry())
     await accounts.delete(bob, (), entry())
-    await accounts.configure(config(carol=told()), NOW)
-    assert heard == [["root"], ["root"], ["carol", "root"]]
+    assert heard == [["root"], ["root"]]
     assert admin.name == "root"
 
 
+async def test_who_listens_hears_of_a_config_once_it_is_in_force_everywhere(store: Store) -> None:
+    accounts = await known(store)
+    heard: list[int] = []
+    accounts.changed.append(lambda: heard.append(len(accounts)))
+    await accounts.configure(config(carol=told()), NOW)
+    before = list(heard)
+    accounts.tell()
+    assert (before, heard) == ([], [1])
+
+
+@pytest.mark.parametrize(
+    "fields", [{"password": b"other"}, {"enabled": False}, {"totp": "ABC"}, {"totp_step": 7}, {"recovery": (b"x",)}]
+)
+async def test_a_proof_of_who_one_is_does_not_outlive_a_change_of_what_one_signs_in_with(
+    store: Store, fields: dict[str, Any]
+) -> None:
+    accounts, _, bob = await admin_and_bob(store)
+    reset = await accounts.change(bob, fields, entry())
+    with pytest.raises(Conflict, match="changed just now"):
+        await accounts.change(bob, {"password": b"of the thief"}, entry(), expecting=bob)
+    assert accounts.require("bob") == reset
+
+
+async def test_a_session_that_ended_meanwhile_changes_nothing(store: Store) -> None:
+    accounts, _, bob = await admin_and_bob(store)
+    credential = accounts.credential(await sign_in(accounts, bob), NOW)
+    assert credential is not None and credential.session is not None
+    await accounts.end([credential.session], entry())
+    with pytest.raises(Conflict, match="signed out just now"):
+        await accounts.change(bob, {"full_name": "Bob"}, entry(), keep=credential.session)
+    assert accounts.require("bob").full_name == ""
+
+
+async def test_the_version_is_another_when_users_come_go_or_rank_otherwise_and_not_at_a_sign_in(store: Store) -> None:
+    accounts, _, bob = await admin_and_bob(store)
+    versions = [accounts.version]
+    await sign_in(accounts, bob)
+    await accounts.change(bob, {"full_name": "Bob"}, entry())
+    versions.append(accounts.version)
+    await accounts.change(bob, {"role": Role.OPERATOR}, entry())
+    versions.append(accounts.version)
+    await accounts.delete(bob, (), entry())
+    versions.append(accounts.version)
+    assert versions[0] == versions[1] and len(set(versions)) == 3
+
+
+async def test_a_text_longer_than_any_name_is_nobodys(store: Store) -> None:
+    accounts = await known(store)
+    await accounts.add("x" * 64, entry())
+    assert accounts.get("x" * 65) is None
+
+
+def mutations(accounts: Accounts, bob: User, session: Session, token: ApiToken) -> dict[str, Callable[[], Any]]:
+    return {
+        "add": lambda: accounts.add("carol", entry()),
+        "change": lambda: accounts.change(bob, {"password": b"new", "role": Role.ADMIN}, entry(), sign_out=True),
+        "delete": lambda: accounts.delete(bob, (), entry()),
+        "admit": lambda: accounts.admit(outsider(), entry()),
+        "link": lambda: accounts.admit(outsider("bob", "s-2"), entry(), link=True),
+        "sign_in": lambda: sign_in(accounts, bob, NOW + 1, totp_step=5),
+        "end": lambda: accounts.end([session], entry()),
+        "add_token": lambda: add_token(accounts, bob),
+        "delete_token": lambda: accounts.delete_token(token, entry()),
+    }
+
+
+@pytest.mark.parametrize(
+    "name", ["add", "change", "delete", "admit", "link", "sign_in", "end", "add_token", "delete_token"]
+)
+async def test_what_the_disk_refuses_has_not_happened(store: Store, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    accounts, _, bob = await admin_and_bob(store)
+    credential = accounts.credential(await sign_in(accounts, bob), NOW)
+    assert credential is not None and credential.session is not None
+    token, _ = await add_token(accounts, bob)
+    bob = accounts.require("bob")
+    heard: list[None] = []
+    accounts.changed.append(lambda: heard.append(None))
+
+    async def refuse(_: object) -> None:
+        raise StorageError("no space left")
+
+    def state() -> tuple[object, ...]:
+        return accounts.everyone(), accounts.sessions(bob), accounts.tokens(bob), accounts.version
+
+    before = state()
+    with monkeypatch.context() as broken:
+        broken.setattr(store.database, "write", refuse)
+        with pytest.raises(StorageError):
+            await mutations(accounts, bob, credential.session, token)[name]()
+    assert (state(), heard) == (before, [])
+    await mutations(accounts, bob, credential.session, token)[name]()
+    assert state() != before
+
+
+async def test_a_first_user_that_the_disk_refuses_can_be_set_up_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accounts = await known(store)
+
+    async def refuse(_: object) -> None:
+        raise StorageError("no space left")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(store.database, "write", refuse)
+        with pytest.raises(StorageError):
+            await accounts.set_up("root", b"hash", entry(), address="", user_agent="")
+    assert (len(accounts), accounts.setup_done) == (0, False)
+    await accounts.set_up("root", b"hash", entry(), address="", user_agent="")
+    assert accounts.first_admin() == "root"
+
+
 async def test_the_number_of_users_has_a_limit(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_USERS", 2)
+    monkeypatch.setattr(register, "MAX_USERS", 2)
     accounts, _, _ = await admin_and_bob(store)
     with pytest.raises(Conflict, match="limit of 2 users"):
         await accounts.add("carol", entry())
@@ -431,7 +573,7 @@ async def test_a_session_that_ended_while_no_daemon_ran_leaves_the_database(stor
 
 
 async def test_of_too_many_sessions_of_a_user_the_least_used_go(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SESSIONS_PER_USER", 3)
+    monkeypatch.setattr(register, "SESSIONS_PER_USER", 3)
     accounts, admin, bob = await admin_and_bob(store)
     others = await sign_in(accounts, admin)
     tokens = [await sign_in(accounts, accounts.require("bob"), NOW + number) for number in range(3)]
@@ -527,7 +669,34 @@ async def test_whoever_needs_a_second_factor_and_has_none_is_held_back(
     assert credential is not None and bool(credential.identity.held_back) is held_back
 
 
+async def test_sessions_and_tokens_are_counted_for_each_user(store: Store) -> None:
+    accounts, admin, bob = await admin_and_bob(store)
+    token, _ = await add_token(accounts, bob)
+    await add_token(accounts, bob)
+    credential = accounts.credential(await sign_in(accounts, bob), NOW)
+    assert credential is not None and credential.session is not None
+    for state in (accounts, await known(store)):
+        assert [(state.session_count(user), state.token_count(user)) for user in (admin, bob)] == [(0, 0), (1, 2)]
+    await accounts.end([credential.session])
+    await accounts.delete_token(token, entry())
+    assert (accounts.session_count(bob), accounts.token_count(bob)) == (0, 1)
+
+
 # ------------------------------------------------------------------------------------------------------------- tokens
+
+
+@pytest.mark.parametrize(
+    ("password", "totp", "held_back"), [(b"$2b$1", None, True), (b"$2b$1", "ABC", False), (None, None, False)]
+)
+async def test_an_older_token_is_held_back_once_its_user_needs_a_second_factor(
+    store: Store, password: bytes | None, totp: str | None, held_back: bool
+) -> None:
+    accounts = await known(store, config(Auth(second_factor=("admin",))))
+    bob = await accounts.add("bob", entry(), password=password)
+    _, text = await add_token(accounts, bob)
+    await accounts.change(bob, {"role": Role.ADMIN, "totp": totp}, entry())
+    credential = accounts.credential(text, NOW)
+    assert credential is not None and bool(credential.identity.held_back) is held_back
 
 
 async def test_a_token_has_its_limits(store: Store) -> None:
@@ -561,7 +730,7 @@ async def test_a_token_for_no_host_at_all_is_refused(store: Store) -> None:
 
 
 async def test_the_number_of_tokens_has_a_limit_even_at_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "TOKENS_PER_USER", 2)
+    monkeypatch.setattr(register, "TOKENS_PER_USER", 2)
     accounts, _, bob = await admin_and_bob(store)
     outcomes = await asyncio.gather(*(outcome(add_token(accounts, bob)) for _ in range(3)))
     assert sorted(outcomes) == ["Conflict", "done", "done"]
@@ -680,10 +849,64 @@ async def test_a_proxy_knows_somebody_by_the_name(store: Store) -> None:
     assert credential is not None and credential.identity.name == "eve"
 
 
-async def test_somebody_from_outside_who_comes_twice_at_once_has_one_account(store: Store) -> None:
+@pytest.mark.parametrize("source", ["oidc", "proxy"])
+async def test_whoever_comes_from_outside_several_times_at_once_gets_in_each_time(store: Store, source: str) -> None:
     accounts = await known(store)
-    await asyncio.gather(*(outcome(accounts.admit(outsider(), entry())) for _ in range(2)))
-    assert [user.name for user in accounts.everyone()] == ["eve"]
+    person = outsider("eve", "s-1" if source == "oidc" else None, source=source)
+    admitted = await asyncio.gather(*(accounts.admit(person, entry("user.admit")) for _ in range(4)))
+    assert len({user.id for user in admitted}) == 1
+    assert [found.action for found in await store.audit.recent(10)] == ["user.admit"]
+
+
+async def test_the_number_of_users_from_outside_has_a_limit(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(register, "MAX_USERS", 2)
+    accounts, _, _ = await admin_and_bob(store)
+    with pytest.raises(Conflict, match="limit of 2 users"):
+        await accounts.admit(outsider(), entry())
+
+
+@pytest.mark.parametrize("source", ["oidc", "proxy"])
+async def test_an_admin_from_outside_who_lost_the_group_is_none_even_when_it_was_the_last(
+    store: Store, source: str
+) -> None:
+    accounts = await known(store)
+    subject = "s-1" if source == "oidc" else None
+    await accounts.admit(outsider("eve", subject, Role.ADMIN, source=source), entry())
+    eve = await accounts.admit(outsider("eve", subject, Role.VIEWER, source=source), entry())
+    assert (eve.role, accounts.first_admin()) == (Role.VIEWER, None)
+
+
+@pytest.mark.parametrize("of_config", [False, True])
+async def test_a_linked_account_belongs_to_one_subject_from_then_on(store: Store, of_config: bool) -> None:
+    used = config(alice=told("$2b$1", admin=True)) if of_config else Config()
+    accounts = await known(store, used)
+    if not of_config:
+        await accounts.add("alice", entry(), role=Role.ADMIN)
+    alice = await accounts.admit(outsider("alice", "s-1"), entry(), link=True)
+    await accounts.configure(used, NOW)
+    for state in (accounts, await known(store, used)):
+        with pytest.raises(Conflict, match="belongs to another account"):
+            await state.admit(outsider("alice", "s-2"), entry(), link=True)
+        renamed = await state.admit(outsider("alicia", "s-1"), entry(), link=True)
+        assert (renamed.id, renamed.name, renamed.role) == (alice.id, "alice", Role.ADMIN)
+
+
+async def test_a_first_link_is_in_the_audit_log_and_later_sign_ins_are_not(store: Store) -> None:
+    accounts, _, _ = await admin_and_bob(store)
+    for _ in range(2):
+        await accounts.admit(outsider("bob", "s-1"), entry("user.admit"), link=True)
+    assert [(found.action, found.object) for found in await store.audit.recent(2)] == [
+        ("user.link", "user bob"),
+        ("user.change", ""),
+    ]
+
+
+async def test_a_linked_account_is_not_entered_from_outside_once_linking_is_off(store: Store) -> None:
+    accounts, _, _ = await admin_and_bob(store)
+    await accounts.admit(outsider("bob", "s-1"), entry(), link=True)
+    for name in ("bob", "another"):
+        with pytest.raises(Conflict, match="belongs to another account"):
+            await accounts.admit(outsider(name, "s-1"), entry())
 
 
 async def test_a_name_from_outside_that_cannot_be_one_is_refused(store: Store) -> None:

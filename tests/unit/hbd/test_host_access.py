@@ -13,7 +13,7 @@ from hbd.access import Role
 from hbd.accounts import Accounts
 from hbd.config import Config, HostConfig
 from hbd.config.structs import User as ConfigUser
-from hbd.errors import Conflict
+from hbd.errors import Conflict, StorageError
 from hbd.host_access import Access, HostAccess
 from hbd.hosts import Host
 from hbd.stats import Stats
@@ -46,9 +46,8 @@ def config(section: HostConfig | None = None, **fields: Any) -> Config:
 
 async def started(store: Store, used: Config | None = None) -> tuple[Accounts, HostAccess]:
     accounts = Accounts(used or Config(), store)
-    await accounts.load(NOW)
     access = HostAccess(store, accounts)
-    await access.load()
+    await access.load(NOW)
     return accounts, access
 
 
@@ -166,15 +165,9 @@ async def gone_from_file(store: Store, host: Host) -> tuple[Accounts, HostAccess
 LEFT = config(users={"root": ConfigUser(admin=True)})
 
 
-@pytest.mark.parametrize("accounts_first", [True, False])
-async def test_a_user_who_left_the_config_leaves_no_access_behind(
-    store: Store, host: Host, accounts_first: bool
-) -> None:
+async def test_a_user_who_left_the_config_leaves_no_access_behind(store: Store, host: Host) -> None:
     accounts, access = await gone_from_file(store, host)
-    if accounts_first:
-        await accounts.configure(LEFT, NOW)
-    await access.config_wins(LEFT, [host])
-    await accounts.configure(LEFT, NOW)
+    await access.configure(LEFT, [host], NOW)
     await accounts.add("dave", entry())
     assert access.of(host, LEFT) == Access("root", ("root",), ())
 
@@ -185,6 +178,60 @@ async def test_a_user_who_left_the_config_while_no_daemon_ran_leaves_no_access_b
     await accounts.add("dave", entry())
     assert access.of(host, LEFT) == Access("root", ("root",), ())
     assert (await started(store, LEFT))[1].of(host, LEFT) == Access("root", ("root",), ())
+
+
+@pytest.mark.parametrize("restart", [False, True])
+async def test_a_user_of_the_config_has_nothing_of_the_one_whose_name_it_took(
+    store: Store, host: Host, restart: bool
+) -> None:
+    accounts, access = await with_people(store)
+    await access.change(host, entry(), owner="bob", managers=("bob", "alice"))
+    used = config(users={"BOB": ConfigUser()})
+    if restart:
+        accounts, access = await started(store, used)
+    else:
+        await access.configure(used, [host], NOW)
+    assert accounts.require("bob").source == "config"
+    assert access.of(host, used) == Access("root", ("alice",), ())
+    assert (await started(store, used))[1].of(host, used) == Access("root", ("alice",), ())
+
+
+async def test_nobody_is_granted_anything_who_was_deleted_meanwhile(store: Store, host: Host) -> None:
+    accounts, access = await with_people(store)
+    results = await asyncio.gather(
+        access.delete_user(accounts.require("bob")),
+        access.change(host, entry(), monitors=("bob",)),
+        return_exceptions=True,
+    )
+    assert isinstance(results[1], Conflict)
+    await accounts.add("bob", entry())
+    assert access.of(host, Config()).monitors == ()
+
+
+async def refuse(_: object) -> None:
+    raise StorageError("no space left")
+
+
+@pytest.mark.parametrize("work", ["configure", "delete_user", "change"])
+async def test_what_the_disk_refuses_takes_nobody_a_right(
+    store: Store, host: Host, monkeypatch: pytest.MonkeyPatch, work: str
+) -> None:
+    accounts, access = await gone_from_file(store, host)
+    carol = await accounts.add("carol", entry())
+    await access.change(host, entry(), monitors=("carol",))
+    used = config(users={"root": ConfigUser(admin=True), "dave": ConfigUser()})
+    before = access.of(host, used)
+    with monkeypatch.context() as broken:
+        broken.setattr(store.database, "write", refuse)
+        with pytest.raises(StorageError):
+            if work == "configure":
+                await access.configure(LEFT, [host], NOW)
+            elif work == "delete_user":
+                await access.delete_user(carol)
+            else:
+                await access.change(host, entry(), owner="root", monitors=())
+    assert accounts.get("dave") is not None
+    assert access.of(host, used) == before == Access("dave", ("dave", "root"), ("carol",))
 
 
 async def test_as_long_as_there_are_no_users_any_name_stays(store: Store, host: Host) -> None:
@@ -200,7 +247,7 @@ async def test_a_reload_gives_what_the_config_names_back_to_it(store: Store, hos
     used = config(HostConfig(owner="bob", managers=("bob",)))
     _, access = await with_people(store)
     await access.change(host, entry(), owner="alice", managers=("alice",), monitors=("alice",))
-    await access.config_wins(used, [host])
+    await access.configure(used, [host], NOW)
     _, again = await started(store)
     for state in (access, again):
         assert state.of(host, used) == Access("bob", ("bob",), ("alice",))
@@ -209,5 +256,5 @@ async def test_a_reload_gives_what_the_config_names_back_to_it(store: Store, hos
 async def test_a_reload_leaves_a_host_alone_that_the_config_does_not_name(store: Store, host: Host) -> None:
     _, access = await with_people(store)
     await access.change(host, entry(), owner="alice", managers=("bob",))
-    await access.config_wins(Config(), [host])
+    await access.configure(Config(), [host], NOW)
     assert access.of(host, Config()) == Access("alice", ("bob",), ())

@@ -216,6 +216,27 @@ async def test_sign_ins_that_never_come_back_are_bounded(here: Provider, monkeyp
     assert [(await here.finish(await visit(one.url), one.browser, NOW)).name for one in others] == ["alice"] * 3
 
 
+async def test_whoever_begins_again_and_again_pushes_out_nobody_else(
+    here: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pending, "MAX_OF_ORIGIN", 3)
+    other = await here.begin("/", NOW, "192.0.2.1")
+    first, *_ = [await here.begin("/", NOW, "198.51.100.7") for _ in range(4)]
+    assert "unknown state" in (await failure(here.finish(await visit(first.url), first.browser, NOW))).detail
+    assert (await here.finish(await visit(other.url), other.browser, NOW)).name == "alice"
+
+
+async def test_where_all_room_is_taken_those_with_most_give_way(
+    here: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pending, "MAX_FLOWS", 3)
+    one = await here.begin("/", NOW, "192.0.2.1")
+    first, _ = [await here.begin("/", NOW, "198.51.100.7") for _ in range(2)]
+    await here.begin("/", NOW, "203.0.113.5")
+    assert "unknown state" in (await failure(here.finish(await visit(first.url), first.browser, NOW))).detail
+    assert (await here.finish(await visit(one.url), one.browser, NOW)).name == "alice"
+
+
 def test_sign_ins_that_are_over_make_room() -> None:
     flows = pending.Pending()
     metadata: Any = None
@@ -424,4 +445,4 @@ async def test_closing_ends_what_is_under_way(elsewhere: OidcProvider) -> None:
         while not elsewhere.asked:
             await asyncio.sleep(0.01)
     await here.close()
-    assert isinstance((await asyncio.gather(waiting, return_exceptions=True))[0], asyncio.CancelledError)
+    assert "the settings have changed" in (await failure(waiting)).detail

@@ -7,6 +7,8 @@ import json
 import os
 import pwd
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import closing
@@ -469,3 +471,11 @@ def test_the_audit_log_has_the_user_of_the_machine(run: Run, tmp_path: Path) -> 
     with closing(sqlite3.connect(tmp_path / "cli.db")) as db:
         (detail,) = db.execute("SELECT detail FROM audit").fetchone()
     assert detail == f"role admin; by {pwd.getpwuid(os.getuid()).pw_name}"
+
+
+def test_a_command_that_the_daemon_answers_loads_no_web_server() -> None:
+    code = (
+        "import sys; import hbd.cli, hbd.control, hbd.store.database, hbd.people;"
+        "sys.exit(any(name.split('.')[0] == 'aiohttp' for name in sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0

@@ -71,7 +71,7 @@ async def test_names_compare_without_case(store: Store) -> None:
 
 async def test_an_id_is_never_used_again(store: Store) -> None:
     first = await made(store)
-    await store.accounts.delete(first.id, ())
+    await store.accounts.save([], gone=[first.id])
     assert (await made(store)).id > first.id
 
 
@@ -79,7 +79,7 @@ async def test_a_user_leaves_with_its_sessions_and_tokens(store: Store) -> None:
     row = await made(store)
     await store.accounts.sign_in(session(row), row, entry())
     await store.accounts.add_token(token(row), entry())
-    await store.accounts.delete(row.id, ())
+    await store.accounts.save([], gone=[row.id])
     assert (await store.accounts.sessions(), await store.accounts.tokens()) == ([], [])
 
 
