@@ -104,6 +104,8 @@ NEEDED = {
 }
 NO_USERS_YET = "There are no users yet; make the first one where the daemon runs: hbd user add --admin NAME"
 OWN_ACCOUNT = frozenset((Action.SELF, Action.CREDENTIALS))
+NO_TOKENS = frozenset((Action.ACCOUNTS, Action.CREDENTIALS))
+"""what no token may do, or whoever has one could make people's accounts their own"""
 
 _ALLOWED = Verdict(True)
 _STRANGER = Verdict(False, "Log in first", stranger=True)
@@ -155,7 +157,7 @@ def _limit_of_token(identity: Identity, action: Action, host: Owned | None, chan
     """What a token's own limits forbid, whatever its user may do; None: nothing."""
     if identity.person:
         return None
-    if action is Action.CREDENTIALS:
+    if action in NO_TOKENS:
         return Verdict(False, "A token may not do this; sign in with your password")
     if changes and not identity.writes:
         return Verdict(False, "This token may only read")

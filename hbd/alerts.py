@@ -213,6 +213,10 @@ class Alerts:
 
     # ------------------------------------------------------------------------------------------------------ answers
 
+    def has_due(self, now: Moment) -> bool:
+        """Whether time alone may change something by now."""
+        return bool(self._without_rule) or bool(self._due and self._due[0][0] <= now.mono + SLACK)
+
     def get(self, host_id: int, path: str) -> Alert | None:
         host = self._hosts.get(host_id)
         return host.alerts.get(path) if host is not None else None

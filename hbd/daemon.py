@@ -19,6 +19,7 @@ from aiohttp import web
 from hbd import __version__, listen, logs, tls
 from hbd import config as configuration
 from hbd.agents import Agents, Running
+from hbd.alerts import PRESENCE, Alerts
 from hbd.companion import Companion
 from hbd.config import Config
 from hbd.control import Control
@@ -33,6 +34,7 @@ from hbd.presence import KnownConnection, Presence
 from hbd.receivers.agent_link import AgentLinks
 from hbd.receivers.udp import HeartbeatProtocol, Heartbeats
 from hbd.rings import Rings
+from hbd.rules import RuleBook
 from hbd.security import Security
 from hbd.stats import Stats
 from hbd.store import Store
@@ -94,12 +96,14 @@ class Daemon:
         self.stats.gauge("ring_bytes", "Memory that they take, estimated.", self.rings.memory_bytes)
         self.stats.gauge("ring_refused", "Samples that were too odd or too many to keep.", lambda: self.rings.refused)
         self.presence = Presence(config.grace, self._started)
-        self.views = HostViews(self.hosts, self.presence, self.rings)
+        self.alerts = Alerts()
+        self.views = HostViews(self.hosts, self.presence, self.rings, self.alerts)
         self.feed = Feed(self.hosts, WebSocketFrames(self.views), self.stats, config.limits.max_subscribers)
         self.security = Security(config, self.store, self.stats)
         self.throttle = Throttle(config.limits.requests_per_second, config.limits.request_burst)
         self.enrolment = Enrolment(self.hosts, self.store, self._know)
-        self.pipeline = Pipeline(self.hosts, self.presence, self.rings, self.store, self.feed, self.stats)
+        self.pipeline = Pipeline(self.hosts, self.presence, self.rings, self.store, self.feed, self.stats, self.alerts)
+        self.pipeline.rules = RuleBook(config.threshold_configs)
         self.heartbeats = Heartbeats(self.enrolment, self.pipeline, self.stats)
         self.links = AgentLinks(
             config,
@@ -133,6 +137,7 @@ class Daemon:
             hosts=self.hosts,
             rings=self.rings,
             presence=self.presence,
+            alerts=self.alerts,
             store=self.store,
             feed=self.feed,
             views=self.views,
@@ -247,6 +252,18 @@ class Daemon:
         for known in await self.store.samples.ranges():
             self.pipeline.sequences.add(known.host_id, known.run_id, known.first, known.last)
         self.heartbeats.load(await self.store.hosts.beats())
+        self.alerts.load(await self.store.alerts.all(), Moment.now(), await self.store.alerts.newest_samples())
+        self.alerts.reconfigure(self._is_judged)
+
+    def _is_judged(self, host_id: int, path: str) -> bool:
+        """Whether there is a rule for a path of a host; for whether it lives: whether that matters to anybody."""
+        host = self.hosts.by_id(host_id)
+        if host is None:
+            return False
+        if path.startswith(f"{PRESENCE}."):
+            return host.watched
+        rule = next(iter(self.pipeline.rules.of(host.threshold_config).explain(path)), None)
+        return rule is not None and rule.threshold.enabled
 
     def _know(self, host: Host) -> None:
         """Hand a host that has just become known to the parts that keep something for each."""
@@ -273,6 +290,7 @@ class Daemon:
         host.dyn = settings.dyn
         host.enabled = settings.enabled
         host.interval = settings.interval
+        host.threshold_config = settings.threshold_config
         host.tags = list(dict.fromkeys([*host.agent_tags, *settings.tags]))
         host.version += 1
 
@@ -402,6 +420,8 @@ class Daemon:
         self.rings.resize(fresh.samples_per_plugin)
         ending = [end for host in self.hosts.everyone() if (end := self._put_into_force(host)) is not None]
         ending.append(self.security.announce())
+        self.pipeline.rules = RuleBook(fresh.threshold_configs)
+        self.alerts.reconfigure(self._is_judged)
         intervals = {host.id: host.interval for host in self.hosts}
         self.presence.configure(grace=fresh.grace, intervals=intervals, now=now)
         restart = configuration.restart_needed(self._started_with, fresh)

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import msgspec
 
 from hbd.access import EVERYBODY
+from hbd.alerts import AlertEvent
 from hbd.audience import Audience
 from hbd.errors import Conflict
 from hbd.hosts import Host, Hosts
@@ -46,7 +47,7 @@ class _Change:
 
     __slots__ = ("_words", "host", "key", "value")
 
-    def __init__(self, key: Key, host: Host | None, value: Sample | Message | None = None) -> None:
+    def __init__(self, key: Key, host: Host | None, value: Sample | AlertEvent | Message | None = None) -> None:
         self.key = key
         self.host = host
         self.value = value
@@ -58,7 +59,10 @@ class _Change:
                 self._words = frames.message(self.value)
             else:
                 assert self.host is not None
-                self._words = frames.plugin(self.host, self.value) if self.value else frames.host(self.host)
+                if isinstance(self.value, AlertEvent):
+                    self._words = frames.alert(self.host, self.value)
+                else:
+                    self._words = frames.plugin(self.host, self.value) if self.value else frames.host(self.host)
         return self._words
 
 
@@ -97,6 +101,7 @@ class Feed:
         hosts.on_people = self._people
         self._changed_hosts: dict[int, None] = {}
         self._changed_plugins: dict[tuple[int, str], Sample] = {}
+        self._changed_alerts: dict[tuple[int, str], AlertEvent] = {}
         self._messages: deque[Message] = deque(maxlen=MAX_MESSAGES_PER_TICK)
         self._everybody: set[Subscription] = set()
         self._news_came = asyncio.Event()
@@ -129,6 +134,12 @@ class Feed:
             known = self._changed_plugins.get(key)
             if known is None or known.time <= sample.time:
                 self._changed_plugins[key] = sample
+
+    def alert(self, event: AlertEvent) -> None:
+        """Another level is told of a path; the host's own counts change with it."""
+        self.host(event.host_id)
+        if self._everybody:
+            self._changed_alerts[event.host_id, event.path] = event
 
     def message(self, message: Message) -> None:
         if self._everybody:
@@ -292,9 +303,13 @@ class Feed:
         for key, sample in self._changed_plugins.items():
             if (host := self._hosts.by_id(key[0])) is not None:
                 by_host.setdefault(host.id, []).append(_Change(("plugin", *key), host, sample))
+        for path, event in self._changed_alerts.items():
+            if (host := self._hosts.by_id(path[0])) is not None:
+                by_host.setdefault(host.id, []).append(_Change(("alert", *path), host, event))
         messages = [_Change(MESSAGE, self._hosts.get(message.host), message) for message in self._messages]
         self._changed_hosts.clear()
         self._changed_plugins.clear()
+        self._changed_alerts.clear()
         self._messages.clear()
         return _Changes(by_host, messages)
 

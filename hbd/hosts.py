@@ -29,6 +29,7 @@ class Host:
         "os",
         "owner",
         "tags",
+        "threshold_config",
         "version",
         "watched",
     )
@@ -57,6 +58,8 @@ class Host:
         """in drophosts: refused and not shown, though what is stored of it stays"""
         self.interval: float | None = None
         """what the config wants between signs of life, seconds; None: as the agent says"""
+        self.threshold_config: tuple[str, ...] = ()
+        """names of the threshold configs that hold for it; none: the default"""
         self.version = 0
 
     def people(self) -> set[str]:

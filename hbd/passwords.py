@@ -100,6 +100,11 @@ class Passwords:
         self._dummies: dict[int, bytes] = {}
         self.learn([])
 
+    @property
+    def waiting(self) -> int:
+        """How many wait for their turn."""
+        return self._waiting
+
     def learn(self, costs: Iterable[int]) -> None:
         """The costs of the hashes that all known users have; what is no cost is passed over.
 

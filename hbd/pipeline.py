@@ -4,11 +4,12 @@ A report is acknowledged after the transaction that holds it is committed, and n
 a transaction is being written share the next one: a *turn*. A turn goes
 
 1. collect what arrived since the last turn began (``accept``, ``beat``, ``tick`` only add to it),
-2. write it in one transaction: samples, journal lines, connection states,
-3. adopt it in memory: rings and report numbers follow the disk, they never lead,
-4. tell the feed, resolve the futures of the reports.
+2. judge what came in: which alerts change because of it,
+3. write it in one transaction: samples, alerts, journal lines, connection states,
+4. adopt it in memory: rings, alerts and report numbers follow the disk, they never lead,
+5. tell the feed, resolve the futures of the reports.
 
-When the write fails nothing of step 3 has happened: the agents are told to keep their reports, journal lines and
+When the write fails nothing of step 4 has happened: the agents are told to keep their reports, journal lines and
 connection states wait for the next turn. Liveness does not wait for the disk: a storage error is never a host state.
 When the fault lies in the turn itself, its rows are written one by one, and the one that cannot be is dropped.
 """
@@ -18,17 +19,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
+from functools import partial
 from typing import NamedTuple
 
+import msgspec
+
+from hbd.alerts import PRESENCE, Alerts, Plan
 from hbd.connections import Blindness
 from hbd.errors import HbdError, InvalidInput, NotFound, StorageError
 from hbd.feed import Feed
 from hbd.hosts import Host, Hosts
-from hbd.model import Beat, Family, Heartbeat, Message, Moment, Report, Sample, State, Transition
+from hbd.model import Beat, Family, Heartbeat, Level, Message, Moment, Report, Sample, State, Transition
 from hbd.presence import Presence
 from hbd.rings import Rings
+from hbd.rules import RuleBook
 from hbd.sequences import Sequences
 from hbd.stats import Stats
 from hbd.store import Store, Turn
@@ -41,6 +47,7 @@ BEATS_SECONDS = (
     1.0  # a heartbeat is on disk after this at the latest; until then a recording of it would pass a kill -9
 )
 MAX_WAITING_REPORTS = 50_000  # beyond this the disk is too slow for what comes in: agents are asked to wait
+LIVENESS = {State.UP: Level.OK, State.OVERDUE: Level.WARNING, State.DOWN: Level.CRITICAL}
 FAREWELLS = (Beat.STOPPED, Beat.SHUTDOWN)
 CONFLICT_NOTICE_SECONDS = 600.0
 MAX_WAITING_BYTES = 128 << 20  # of reports
@@ -61,7 +68,16 @@ class Source(NamedTuple):
 
 
 class Pipeline:
-    def __init__(self, hosts: Hosts, presence: Presence, rings: Rings, store: Store, feed: Feed, stats: Stats) -> None:
+    def __init__(
+        self,
+        hosts: Hosts,
+        presence: Presence,
+        rings: Rings,
+        store: Store,
+        feed: Feed,
+        stats: Stats,
+        alerts: Alerts | None = None,
+    ) -> None:
         self._hosts = hosts
         self._presence = presence
         self._rings = rings
@@ -73,6 +89,13 @@ class Pipeline:
         """host id → the state that the journal told last; filled from the store at the start"""
         self.lost_families: set[tuple[int, Family]] = set()
         """those that the journal told to be DOWN, each on its own or with its host; filled likewise"""
+        self.alerts = alerts or Alerts()
+        self.rules = RuleBook({})
+        """what samples are judged by; replaced at a reload"""
+        self._liveness: dict[tuple[int, str], tuple[Level, str, Moment]] = {}
+        """what is to be told to the alerts of who lives; kept until it is on disk"""
+        self._now = Moment(0.0, 0.0)
+        """when something last came in here"""
         self._beats_due = -math.inf
         self._blindness: Blindness | None = None
         self._turn = Turn()
@@ -86,6 +109,7 @@ class Pipeline:
         stats.describe("reports_total", "Reports taken, by outcome.")
         stats.describe("samples_total", "Samples taken.")
         stats.describe("heartbeats_total", "Heartbeats taken.")
+        stats.describe("samples_unjudged_total", "Samples that no rule could judge because of a fault in hbd.")
         stats.describe("journal_dropped_total", "Journal lines lost because the disk refused them for too long.")
         stats.describe("rows_dropped_total", "Rows that the database can never take, by kind.")
         stats.gauge("reports_waiting", "Reports that wait for their commit.", lambda: len(self._waiting))
@@ -98,6 +122,7 @@ class Pipeline:
         It fails with StorageError when the report could not be written (send it again), InvalidInput when it never
         can be, NotFound when its host is gone. Reports of one host may be resolved in any order.
         """
+        self._now = now
         loop = asyncio.get_running_loop()
         key = (report.host_id, report.run_id, report.seq)
         waiting = self._waiting.get(key)
@@ -128,6 +153,7 @@ class Pipeline:
 
     def beat(self, heartbeat: Heartbeat, path: int, now: Moment) -> None:
         """Take a heartbeat that is authentic and new. path: 4 or 6, the family the agent says it sent over."""
+        self._now = now
         self._stats.count("heartbeats_total")
         self._told_apart(self._presence.beat(heartbeat, now))
         self._feed.host(heartbeat.host_id)
@@ -143,6 +169,7 @@ class Pipeline:
 
     def hello(self, host: Host, run_id: str, event: str, interval: float, source: Source, now: Moment) -> None:
         """An agent opened its link. event: ``booted``, ``started`` or ``reconnected``; interval: of its reports, s."""
+        self._now = now
         self._parted.pop(host.id, None)
         started = ""
         if event != "reconnected" and self._runs.get(host.id) != run_id:
@@ -157,6 +184,7 @@ class Pipeline:
 
     def farewell(self, host_id: int, kind: Beat, now: Moment) -> None:
         """The agent said over its link that it stops, or that its machine does."""
+        self._now = now
         self._told_apart(self._presence.farewell(host_id, kind, now))
         self._said_farewell(host_id, kind, now)
 
@@ -165,7 +193,9 @@ class Pipeline:
         host = self._hosts.by_id(host_id)
         if host is not None and host_id not in self._parted:
             self._parted[host_id] = kind
-            self.note("agent stopped on purpose" if kind is Beat.STOPPED else "host is being shut down", now, host)
+            text = "agent stopped on purpose" if kind is Beat.STOPPED else "host is being shut down"
+            self.note(text, now, host)
+            self._lives(host, f"{PRESENCE}.host", Level.OK, text)
 
     def conflict(self, host: Host, now: Moment) -> None:
         """Two machines use the key of this host at the same time; told once in a while."""
@@ -179,7 +209,10 @@ class Pipeline:
 
     def tick(self, now: Moment) -> None:
         """Let time pass: the silent become overdue, then down."""
+        self._now = now
         self._told_apart(self._presence.tick(now))
+        if self._liveness or self.alerts.has_due(now):
+            self._wake.set()
         if self._turn.beats and now.mono >= self._beats_due:
             self._beats_due = now.mono + BEATS_SECONDS
             self._wake.set()
@@ -233,14 +266,26 @@ class Pipeline:
             at = Moment(change.at, 0.0)
             if change.family is not None:
                 self.remember_connections((host,))
+                if change.after is State.UP:
+                    self._lives(host, f"{PRESENCE}.{change.family}", Level.OK, "heard again")
                 if self._worth_a_line(change) and host.id not in hosts_that_changed:
+                    if change.after is State.DOWN:
+                        self._lives(host, f"{PRESENCE}.{change.family}", Level.WARNING, change.reason)
                     self.note(f"{change.family} is {change.after}{_because(change.reason)}", at, host)
             elif self._is_news(host, change.after):
+                if host.id not in self._parted or change.after is State.UP:
+                    self._lives(host, f"{PRESENCE}.host", LIVENESS[change.after], change.reason)
                 told = True
                 self.told[host.id] = change.after
                 self._turn.states[host.id] = change.after
                 self.note(f"{change.after}{_because(because or change.reason)}", at, host)
         return told
+
+    def _lives(self, host: Host, path: str, level: Level, reason: str) -> None:
+        """Have the alerts hear whether a host, or one family of it, lives."""
+        if host.watched:
+            self._liveness[host.id, path] = (level, reason, self._now)
+            self._wake.set()
 
     def _is_news(self, host: Host, state: State) -> bool:
         if state is State.UNKNOWN or self.told.get(host.id) is state:
@@ -293,23 +338,28 @@ class Pipeline:
 
     async def _write_turn(self) -> None:
         turn, self._turn = self._turn, Turn()
-        if not turn:
+        plan, liveness = self._judge(turn, self._liveness)
+        written = _with_alerts(turn, plan, self._lines(plan))
+        if not written:
+            self.alerts.adopt(plan)  # timers that were looked at in vain
             return
         try:
-            await self._store.record(turn)
+            await self._store.record(written)
         except StorageError as error:
             self._put_back(turn, error)
         except Exception:
             log.exception("a turn cannot be written as a whole; trying its rows one by one")
             await self._rescue(turn)
         else:
-            self._adopt(turn)
+            self._heard(liveness)
+            self._adopt(turn, plan)
 
     async def _rescue(self, turn: Turn) -> None:
         """The fault is not of the disk but of something in this turn: save all of it but that."""
         for kind, row in turn.rows():
+            plan, _ = self._judge(row, {})
             try:
-                await self._store.record(row)
+                await self._store.record(_with_alerts(row, plan, self._lines(plan)))
             except StorageError as error:
                 self._put_back(row, error)
             except Exception as error:
@@ -318,7 +368,49 @@ class Pipeline:
                 for report, _ in row.reports:
                     self._settle(report, InvalidInput("the database cannot take this report"))
             else:
-                self._adopt(row)
+                self._adopt(row, plan)
+
+    def _judge(
+        self, turn: Turn, liveness: Mapping[tuple[int, str], tuple[Level, str, Moment]]
+    ) -> tuple[Plan, dict[tuple[int, str], tuple[Level, str, Moment]]]:
+        """Which alerts change with a turn; and the liveness that is in it."""
+        now, included = self._now, dict(liveness)
+        plan = self.alerts.begin(now)
+        for report, received in turn.reports:
+            host = self._hosts.by_id(report.host_id)
+            if host is None:
+                continue
+            rules = self.rules.of(host.threshold_config)
+            came = Moment(received, now.mono - (now.wall - received))
+            level_of = partial(plan.level, host.id)
+            for sample in report.samples:
+                try:
+                    verdicts = rules.judge(sample.plugin, sample.data, level_of)
+                    plan.judge(host.id, sample.plugin, verdicts, sample.time, came)
+                except Exception:  # its report must not be lost for it
+                    self._stats.count("samples_unjudged_total")
+                    log.exception("a sample of %s could not be judged", host.name)
+        for (host_id, path), (level, reason, at) in included.items():
+            if self._hosts.by_id(host_id) is not None:
+                plan.liveness(host_id, path, level, reason, at)
+        plan.tick(now)
+        return plan, included
+
+    def _heard(self, liveness: Mapping[tuple[int, str], tuple[Level, str, Moment]]) -> None:
+        """This is on disk; what came since waits for the next turn."""
+        for key, said in liveness.items():
+            if self._liveness.get(key) == said:
+                del self._liveness[key]
+
+    def _lines(self, plan: Plan) -> list[tuple[int | None, Message]]:
+        """The journal lines of a plan; liveness has lines of its own."""
+        lines: list[tuple[int | None, Message]] = []
+        for event in plan.events:
+            host = self._hosts.by_id(event.host_id)
+            if host is not None and not event.path.startswith(f"{PRESENCE}."):
+                text = f"{event.after}: {event.path}{_because(event.reason)}"
+                lines.append((host.id, Message(event.at, host.name, text)))
+        return lines
 
     def _settle(self, report: Report, error: HbdError | None = None) -> None:
         """Answer whoever waits for a report."""
@@ -332,7 +424,12 @@ class Pipeline:
         else:
             future.set_result(Outcome.STORED)
 
-    def _adopt(self, turn: Turn) -> None:
+    def _adopt(self, turn: Turn, plan: Plan) -> None:
+        self.alerts.adopt(plan)
+        for event in plan.events:
+            self._feed.alert(event)
+        for _, line in self._lines(plan):
+            self._feed.message(line)
         for report, _ in turn.reports:
             host = self._hosts.by_id(report.host_id)
             try:
@@ -378,6 +475,7 @@ class Pipeline:
     def forget(self, host: Host) -> None:
         """Drop all that memory holds of a host that is being deleted."""
         self._presence.forget(host.id)
+        self.alerts.forget(host.id)
         self._rings.drop(host.id)
         self.sequences.forget(host.id)
         self.told.pop(host.id, None)
@@ -385,6 +483,13 @@ class Pipeline:
         self._runs.pop(host.id, None)
         self._conflicts.pop(host.id, None)
         self.lost_families -= {(host.id, family) for family in Family}
+
+
+def _with_alerts(turn: Turn, plan: Plan, lines: list[tuple[int | None, Message]]) -> Turn:
+    """A turn with the alerts that change with it. The turn itself stays as it is: it may have to be judged again."""
+    return msgspec.structs.replace(
+        turn, messages=turn.messages + lines, alerts=plan.rows, gone=plan.gone, events=plan.events
+    )
 
 
 def _because(reason: str) -> str:

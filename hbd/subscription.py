@@ -9,13 +9,16 @@ from typing import Literal, Protocol
 from msgspec import Struct
 
 from hbd.access import ALL_SEEING, EVERYBODY, Action, Identity, may, sees_everything
+from hbd.alerts import AlertEvent
 from hbd.hosts import Host
 from hbd.model import Message, Sample
 
 MAX_PENDING_MESSAGES = 200
 
-Type = Literal["host", "plugin", "message"]
-Key = tuple[Type, int, str]  # (type, host id, plugin); only of states, messages are never replaced by newer ones
+Type = Literal["host", "plugin", "alert", "message"]
+Key = tuple[
+    Type, int, str
+]  # (type, host id, plugin or path); only of states, messages are never replaced by newer ones
 
 
 class Frames(Protocol):
@@ -24,6 +27,7 @@ class Frames(Protocol):
     def host(self, host: Host) -> bytes: ...
     def plugin(self, host: Host, sample: Sample) -> bytes: ...
     def message(self, message: Message) -> bytes: ...
+    def alert(self, host: Host, event: AlertEvent) -> bytes: ...
     def gone(self, host_id: int) -> bytes:
         """The host is not there any more, or not for whoever reads this."""
 

@@ -97,6 +97,7 @@ class Upkeep:
         await _in_slices(lambda: self._store.samples.prune(now - retention.samples))
         await self._store.samples.prune_sequences(now - retention.samples)
         await _in_slices(lambda: self._store.messages.prune(now - retention.messages, limits.max_messages))
+        await _in_slices(lambda: self._store.alerts.prune(now - retention.messages))
         await _in_slices(lambda: self._store.audit.prune(now - retention.audit, limits.max_audit_entries))
 
 

@@ -130,4 +130,5 @@ def host_settings(config: Config, name: str) -> HostSettings:
         tags=section.tags,
         interval=section.interval,
         enabled=section.enabled,
+        threshold_config=section.threshold_config,
     )

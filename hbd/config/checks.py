@@ -23,11 +23,9 @@ class NotYet(NamedTuple):
 
 
 NOT_YET = (
-    NotYet("threshold_configs", "read, but this version judges no thresholds yet"),
-    NotYet("threshold_renotify_interval", "read, but this version judges no thresholds yet"),
+    NotYet("threshold_renotify_interval", "read, but this version sends no notifications yet"),
     NotYet("notification_channels", "read, but this version sends no notifications yet"),
     NotYet("plans", "read, but this version watches no processes yet"),
-    NotYet("hosts.*.threshold_config", "read, but this version judges no thresholds yet"),
     NotYet("hosts.*.notification_channels", "read, but this version sends no notifications yet"),
     NotYet("hosts.*.min_report_interval", "read, but this version takes reports at any pace"),
 )

@@ -118,6 +118,7 @@ class HostSettings(Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...]
     interval: float | None
     enabled: bool
+    threshold_config: tuple[str, ...] = ()
 
 
 class User(Section, frozen=True, kw_only=True):

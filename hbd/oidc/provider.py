@@ -64,14 +64,15 @@ class Provider:
         self._keys = Kept["KeySet"]()
         self._pending = Pending()
 
-    async def begin(self, next_path: str, now: float) -> Begun:
+    async def begin(self, next_path: str, now: float, origin: str = "") -> Begun:
         """Starts one sign-in, to be finished within ``FLOW_SECONDS``. next_path: where to go then; comes back as it is.
 
-        now: Unix seconds. Raises SignInFailed when the provider cannot be used.
+        now: Unix seconds. origin: where the browser is; each place has room of its own for sign-ins under way.
+        Raises SignInFailed when the provider cannot be used.
         """
         metadata = await self._metadata.get(now, _KEPT_SECONDS, self._discover)
         browser, nonce, verifier = random_text(), random_text(), secrets.token_urlsafe(64)
-        flow = Flow(digest(browser), nonce, verifier, metadata, next_path, now)
+        flow = Flow(digest(browser), nonce, verifier, metadata, next_path, now, origin)
         query = {
             "response_type": "code",
             "client_id": self._client_id,

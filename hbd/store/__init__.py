@@ -9,12 +9,15 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from hbd.alerts import AlertEvent, AlertRow
 from hbd.model import Message, Report, State
 from hbd.stats import Stats
+from hbd.store import alerts as _alerts
 from hbd.store import hosts as _hosts
 from hbd.store import messages as _messages
 from hbd.store import samples as _samples
 from hbd.store.accounts import AccountTables
+from hbd.store.alerts import AlertTables
 from hbd.store.audit import AuditLog
 from hbd.store.database import Database
 from hbd.store.hosts import BeatRow, ConnectionRow, HostTables
@@ -27,6 +30,7 @@ class Turn(Struct):
 
     reports: with the Unix seconds of their arrival. messages: with the host's id, None for the daemon's own.
     states: host id → the state the journal told last. facts: host id → (operating system, agent version, agent's tags).
+    alerts, events: where alerts stand now, and what was told of them. gone: (host id, path) of those that are no more.
     """
 
     reports: list[tuple[Report, float]] = field(default_factory=list)
@@ -35,6 +39,9 @@ class Turn(Struct):
     beats: dict[tuple[int, int], BeatRow] = field(default_factory=dict)
     states: dict[int, State] = field(default_factory=dict)
     facts: dict[int, tuple[str, str, list[str]]] = field(default_factory=dict)
+    alerts: list[AlertRow] = field(default_factory=list)
+    gone: list[tuple[int, str]] = field(default_factory=list)
+    events: list[AlertEvent] = field(default_factory=list)
 
     def rows(self) -> Iterator[tuple[str, Turn]]:
         """The same as turns of one row each, with the name of the row's kind."""
@@ -45,7 +52,7 @@ class Turn(Struct):
                 yield kind, Turn(**{kind: part})
 
     def __bool__(self) -> bool:
-        return bool(self.reports or self.messages or self.connections or self.beats or self.states or self.facts)
+        return any(getattr(self, kind) for kind in self.__struct_fields__)
 
 
 class Store:
@@ -58,6 +65,7 @@ class Store:
         self.samples = Samples(self.database)
         self.accounts = AccountTables(self.database)
         self.audit = AuditLog(self.database)
+        self.alerts = AlertTables(self.database)
 
     async def open(self) -> None:
         await self.database.open()
@@ -84,5 +92,6 @@ class Store:
             _hosts.save_beats(db, turn.beats.values())
             _hosts.save_states(db, turn.states.items())
             _hosts.save_facts(db, ((host_id, *facts) for host_id, facts in turn.facts.items()))
+            _alerts.save(db, turn.alerts, turn.gone, turn.events)
 
         await self.database.write(work)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 from urllib.parse import urlencode
 
 import msgspec
 from aiohttp import web
 
-from hbd.access import Action, Identity, Role, Standing, may, sees_everything, standing
+from hbd.access import Action, Identity, Role, Standing, may, sees_everything, standing, visible
 from hbd.accounts import ApiToken, Session, User
 from hbd.hosts import Host
+from hbd.store.audit import Outcome
+from hbd.web import audit as log
 from hbd.web.call import Call
-from hbd.web.layout import bare_page, page, visible_hosts
+from hbd.web.channels import visible_channels
+from hbd.web.layout import bare_page, page
 from hbd.web.origins import is_secure
 
 ROWS = 200  # of a table; the filter and links lead to the rest
@@ -31,7 +34,7 @@ WAYS = {
     "none": "not signed in",
     "daemon": "hbd itself",
 }
-OUTCOMES = {"done": ("UP", "●"), "refused": ("OVERDUE", "▲"), "failed": ("DOWN", "■")}
+OUTCOMES: dict[Outcome, tuple[str, str]] = {"done": ("UP", "●"), "refused": ("OVERDUE", "▲"), "failed": ("DOWN", "■")}
 
 
 class Filtered(NamedTuple):
@@ -116,11 +119,12 @@ async def profile(call: Call) -> web.Response:
         held_back=call.identity.held_back,
         required=user is not None and user.role in auth.second_factor,
         minimum=auth.min_password_length,
+        channels=sorted(visible_channels(call.parts.config, user), key=str.lower) if user is not None else [],
         current=credential.session if credential is not None else None,
         sessions=sessions[:SESSIONS],
         more_sessions=max(0, len(sessions) - SESSIONS),
         tokens=tokens,
-        hosts=[host.name for host in visible_hosts(call)[:SUGGESTIONS]],
+        hosts=[host.name for host in visible(call.identity, call.parts.hosts)[:SUGGESTIONS]],
     )
 
 
@@ -131,10 +135,7 @@ async def users(call: Call) -> web.Response:
     words = _words(call)
     fitting = [user for user in everyone if _fits(words, (user.name, user.full_name, user.role))]
     filtered = _filtered(call, "/users", len(everyone), len(fitting))
-    rows = [
-        _user_row(user, len(accounts.sessions(user)), len(accounts.tokens(user)))
-        for user in fitting[filtered.first : filtered.first + ROWS]
-    ]
+    rows = [_user_row(call, user) for user in fitting[filtered.first : filtered.first + ROWS]]
     return await page(
         call,
         "users",
@@ -148,7 +149,7 @@ async def users(call: Call) -> web.Response:
 
 async def access(call: Call) -> web.Response:
     """``?q=``: words that the name of a host or of those who may something with it must contain."""
-    hosts, words = visible_hosts(call), _words(call)
+    hosts, words = visible(call.identity, call.parts.hosts), _words(call)
     fitting = [host for host in hosts if _fits(words, (host.name, host.owner or "", *host.managers, *host.monitors))]
     filtered = _filtered(call, "/access", len(hosts), len(fitting))
     return await page(
@@ -164,26 +165,25 @@ async def access(call: Call) -> web.Response:
 
 async def audit(call: Call) -> web.Response:
     """``?user=&action=&outcome=&before=``, newest first; before: the id of an entry."""
-    asked = {name: call.request.query.get(name, "").strip()[:MAX_WORDS] for name in ("user", "action", "outcome")}
-    if asked["outcome"] not in OUTCOMES:
-        asked["outcome"] = ""
+    user, action, outcome = (
+        call.request.query.get(name, "").strip()[:MAX_WORDS] for name in ("user", "action", "outcome")
+    )
+    known: Outcome | Literal[""] = next((known for known in OUTCOMES if known == outcome), "")
+    asked = {"user": user, "action": action, "outcome": str(known)}
     before = _number(call, "before")
-    await call.parts.audit.write()
-    entries = await call.parts.store.audit.recent(ENTRIES + 1, before=before, **asked)
-    shown = entries[:ENTRIES]
-    older = None
-    if len(entries) > ENTRIES:
-        given = {name: value for name, value in asked.items() if value}
-        older = "/audit?" + urlencode(given | {"before": shown[-1].id})
+    query = log.AuditQuery(limit=ENTRIES, before=before, user=user, action=action, outcome=known)
+    entries, following = await log.found(call, query)
+    given = {name: value for name, value in asked.items() if value}
+    older = "/audit?" + urlencode(given | {"before": following}) if following is not None else None
     return await page(
         call,
         "audit",
         guest=call.identity.open,
         asked=asked,
         before=before,
-        entries=shown,
+        entries=entries,
         older=older,
-        actions=sorted({entry.action for entry in shown}),
+        actions=sorted({entry.action for entry in entries}),
         outcomes=OUTCOMES,
         ways=WAYS,
     )
@@ -199,7 +199,8 @@ def _unencrypted(call: Call) -> bool:
         return True
 
 
-def _user_row(user: User, sessions: int, tokens: int) -> UserRow:
+def _user_row(call: Call, user: User) -> UserRow:
+    sessions, tokens = call.parts.accounts.session_count(user), call.parts.accounts.token_count(user)
     edited = {
         "username": user.name,
         "full_name": user.full_name,
@@ -208,6 +209,8 @@ def _user_row(user: User, sessions: int, tokens: int) -> UserRow:
         "source": user.source,
         "second_factor": user.totp is not None,
         "sessions": sessions,
+        "tokens": tokens,
+        "own": user.name == call.identity.name,
     }
     return UserRow(user, sessions, tokens, msgspec.json.encode(edited).decode())
 

@@ -22,10 +22,11 @@ from hbd import addresses
 from hbd.access import Action
 from hbd.errors import Forbidden, InvalidInput, TooMany
 from hbd.store.audit import Entry
-from hbd.web import errors, layout, origins
+from hbd.web import errors, layout, metrics, origins
 from hbd.web.auth import ask_again, authorise, clear_cookie, identify
 from hbd.web.call import TABLE, Body, Call, Caller, Kind, Route
 from hbd.web.parts import Parts
+from hbd.web.strangers import STRANGERS, Strangers
 
 Serve = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -57,6 +58,8 @@ def application(parts: Parts, routes: Sequence[Route]) -> web.Application:
     """An application that serves these routes and nothing else."""
     app = web.Application(middlewares=[_rim(parts)], client_max_size=MAX_BODY_BYTES)
     app[TABLE] = tuple(routes)
+    app[STRANGERS] = Strangers()
+    metrics.describe(parts)
     app.on_response_prepare.append(_dress_for(parts))
     for route in routes:
         serve = _bind(route, parts)
@@ -71,7 +74,8 @@ def _bind(route: Route, parts: Parts) -> Serve:
     decode = None if route.body is None else msgspec.json.Decoder(route.body).decode
 
     async def serve(request: web.Request) -> web.StreamResponse:
-        origins.check_host_header(request, parts.config)
+        guarded = parts.accounts.open and route.action is not Action.ENTER
+        origins.check_host_header(request, parts.config, guarded=guarded)
         caller = await identify(request, route, parts)
         if route.limited:
             _require_patience(caller, parts)
@@ -95,7 +99,7 @@ def _bind(route: Route, parts: Parts) -> Serve:
                 ask_again(call)  # a body may take minutes to come
             return _respond(await route.handler(call), route.status)
         except (Forbidden, errors.Unauthorised) as error:
-            if route.action not in NOT_WRITTEN_DOWN and (caller.credential is not None or route.changes):
+            if _is_told(route, caller):
                 parts.audit.note(_refusal(route, caller, path, str(error)))
             if route.kind is Kind.PAGE:
                 return _turned_away(request, parts, caller, error)
@@ -107,16 +111,26 @@ def _bind(route: Route, parts: Parts) -> Serve:
 def _require_patience(caller: Caller, parts: Parts) -> None:
     """Everybody has a rate of their own: users by name, strangers by address."""
     name = caller.identity.name
-    wait = parts.throttle.take(name or _site(caller.address), time.monotonic())
+    wait = parts.throttle.take(f"user {name}" if name else f"address {_site(caller.address)}", time.monotonic())
     if wait > 0:
+        parts.stats.count("requests_limited_total")
         raise TooMany("Too many requests; slow down", wait)
 
 
 _site = lru_cache(maxsize=4096)(addresses.key)
 
 
+def _is_told(route: Route, caller: Caller) -> bool:
+    """Whether the audit log has it that this caller was refused this."""
+    if caller.kept_out:
+        return route.kind is Kind.PAGE or route.changes  # a page that is open goes on asking the API
+    return route.action not in NOT_WRITTEN_DOWN and (caller.credential is not None or route.changes)
+
+
 def _refusal(route: Route, caller: Caller, path: dict[str, str], reason: str) -> Entry:
-    named = " ".join(errors.printable(value) for value in path.values())
+    # What strangers write into a path is left out: as many entries as they like would push all others out of the log.
+    known = caller.identity.role is not None
+    named = " ".join(errors.printable(value) for value in path.values()) if known else ""
     return Entry(
         time=time.time(),
         user=caller.identity.name,
@@ -125,7 +139,7 @@ def _refusal(route: Route, caller: Caller, path: dict[str, str], reason: str) ->
         action=f"{route.method} {route.template}",
         object=named[:200],
         outcome="refused",
-        detail=reason,
+        detail=f"the proxy's user {caller.named}: {reason}" if caller.named else reason,
     )
 
 
@@ -178,7 +192,6 @@ def _respond(answer: Any, status: int) -> web.StreamResponse:
 def _rim(parts: Parts) -> Any:
     """The outermost step: whatever happens inside becomes a response, and is counted."""
     stats = parts.stats
-    stats.describe("http_requests_total", "Requests, by route, method and status.")
     seconds = stats.histogram("http_request_seconds", "How long requests took, open connections left out.")
 
     @web.middleware

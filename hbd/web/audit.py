@@ -25,20 +25,18 @@ class AuditQuery(Struct):
 
 
 async def index(call: Call) -> schemas.AuditPage:
-    entries = await page(call, call.query)
-    return schemas.AuditPage([_shown(entry) for entry in entries], following(entries, call.query.limit))
+    entries, following = await found(call, call.query)
+    return schemas.AuditPage([_shown(entry) for entry in entries], following)
 
 
-async def page(call: Call, query: AuditQuery) -> list[Entry]:
+async def found(call: Call, query: AuditQuery) -> tuple[list[Entry], int | None]:
+    """The entries, newest first, and ``before`` of the next page, None when there is none."""
     await call.parts.audit.write()
-    return await call.parts.store.audit.recent(
-        query.limit, before=query.before, user=query.user, action=query.action, outcome=query.outcome
+    entries = await call.parts.store.audit.recent(
+        query.limit + 1, before=query.before, user=query.user, action=query.action, outcome=query.outcome
     )
-
-
-def following(entries: list[Entry], limit: int) -> int | None:
-    """``before`` of the next page, None when there is none."""
-    return entries[-1].id if len(entries) == limit else None
+    shown = entries[: query.limit]
+    return shown, shown[-1].id if len(entries) > len(shown) else None
 
 
 def _shown(entry: Entry) -> schemas.AuditEntry:

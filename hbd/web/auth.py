@@ -15,7 +15,7 @@ from hbd.group_roles import role_of
 from hbd.hosts import Host, Hosts
 from hbd.store.audit import Entry
 from hbd.web.call import Call, Caller, Kind, Route
-from hbd.web.errors import require
+from hbd.web.errors import printable, require
 from hbd.web.origins import client_address, from_proxy, is_secure
 from hbd.web.parts import Parts
 
@@ -39,7 +39,8 @@ async def identify(request: web.Request, route: Route, parts: Parts) -> Caller:
             return Caller(identity=STRANGER, address=address, refused=True)
         parts.accounts.use(credential, address, now)
         return known(credential, address, ambient)
-    if parts.config.auth.proxy.user_header is not None and from_proxy(request, parts.config):
+    proxied = parts.config.auth.proxy.user_header is not None and from_proxy(request, parts.config)
+    if proxied and route.action is not Action.ENTER:  # what everybody may have makes nobody an account
         return await _vouched_for(request, parts, address)
     return Caller(identity=STRANGER, address=address)
 
@@ -88,24 +89,27 @@ def clear_cookie(response: web.StreamResponse, request: web.Request, parts: Part
 
 
 async def _vouched_for(request: web.Request, parts: Parts, address: str) -> Caller:
-    """Whom the proxy names. Whoever is new gets an account, with the role that the groups give."""
+    """Whom the proxy names. Whoever is new gets an account, with the role that the groups give; who may not enter is a
+    stranger, and is told why."""
     said = parts.config.auth.proxy
     name = request.headers.get(said.user_header or "", "").strip()
     if not name:
         return Caller(identity=STRANGER, address=address)
+    stranger = Caller(identity=STRANGER, address=address, via="proxy", named=printable(name))
     groups = {group.strip() for group in request.headers.get(said.groups_header, "").split(",")}
     role = role_of(groups, said.roles, said.default_role)
     if role is None:
-        raise Forbidden("None of your groups may use hbd")
-    person = Outsider("proxy", name, None, request.headers.get(said.name_header, "").strip()[:200], Role(role))
+        return replace(stranger, kept_out="None of your groups may use hbd")
+    full_name = printable(request.headers.get(said.name_header, "").strip())[:200]
+    person = Outsider("proxy", name, None, full_name, Role(role))
     entry = Entry(time=time.time(), user=name, via="proxy", address=address, action="user.admit", object=f"user {name}")
     try:
         user = await parts.accounts.admit(person, entry)
     except (Conflict, InvalidInput) as error:
-        raise Forbidden(f"The proxy's user is not taken: {error}") from None
+        return replace(stranger, kept_out=f"The proxy's user is not taken: {error}")
     credential = parts.accounts.vouched_for(user.name)
     if credential is None:
-        raise Forbidden("This account is disabled")
+        return replace(stranger, kept_out="This account is disabled")
     return Caller(identity=credential.identity, address=address, via="proxy", credential=credential, ambient=True)
 
 
@@ -136,6 +140,8 @@ def ask_again(call: Call) -> None:
 def authorise(route: Route, caller: Caller, hosts: Hosts, path: Mapping[str, str]) -> Host | None:
     """The host in the path, if the route has one. Raises Unauthorised, Forbidden or NotFound."""
     identity = caller.identity
+    if caller.kept_out and route.action is not Action.ENTER:
+        raise Forbidden(caller.kept_out)
     if route.late and identity.role is None and not identity.open:
         return None
     if "host" not in path:

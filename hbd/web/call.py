@@ -88,7 +88,10 @@ class Body:
 
 @dataclass(frozen=True, kw_only=True)
 class Caller:
-    """Who is calling, how we know, and from where. refused: something was shown that stands for nobody (any more)."""
+    """Who is calling, how we know, and from where. refused: something was shown that stands for nobody (any more).
+
+    kept_out: why somebody whom a proxy named may not enter, "" as a rule; named: whom it named, for the audit log.
+    """
 
     identity: Identity
     address: str
@@ -97,6 +100,8 @@ class Caller:
     ambient: bool = False
     """whether a browser shows it by itself, also when the page of another site makes it ask"""
     refused: bool = False
+    kept_out: str = ""
+    named: str = ""
 
 
 @dataclass(kw_only=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from hbd.alerts import AlertEvent
 from hbd.hosts import Host
 from hbd.model import Message, Sample
 from hbd.web import schemas
@@ -65,6 +66,17 @@ class WebSocketFrames:
 
     def message(self, message: Message) -> bytes:
         return self._encode(schemas.FeedMessage(schemas.JournalMessage(message.time, message.host, message.msg)))
+
+    def alert(self, host: Host, event: AlertEvent) -> bytes:
+        data = schemas.FeedAlertData(
+            hostname=host.name,
+            metric_path=event.path,
+            level=event.after,
+            since=event.at,
+            last_value=event.value,
+            reason=event.reason,
+        )
+        return self._encode(schemas.FeedAlert(data))
 
     def gone(self, host_id: int) -> bytes:
         return self._encode(schemas.FeedGone(schemas.FeedGoneData(host_id)))

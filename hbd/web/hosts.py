@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from hbd.access import Action, may, sees_everything
+from hbd.access import sees_everything, visible
 from hbd.web.call import Body, Call
 
 
 async def index(call: Call) -> web.StreamResponse | Body:
     if not sees_everything(call.identity):
-        visible = (host for host in call.parts.hosts if may(call.identity, Action.VIEW, host).allowed)
-        return Body(call.parts.views.join(visible))
+        return Body(call.parts.views.join(visible(call.identity, call.parts.hosts)))
     listed = call.parts.views.all()
     headers = {"ETag": listed.etag, "Vary": "Accept-Encoding"}
     if call.matches(listed.etag):

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from hbd.alerts import Alerts
 from hbd.connections import STRIP_MINUTES
 from hbd.hosts import Host, Hosts
 from hbd.model import Data, State
@@ -54,11 +55,18 @@ class HostViews:
     """Hosts in the shape of ``schemas.Host``. Whoever changes a host says so with ``forget``."""
 
     def __init__(
-        self, hosts: Hosts, presence: Presence, rings: Rings, *, clock: Callable[[], float] = time.time
+        self,
+        hosts: Hosts,
+        presence: Presence,
+        rings: Rings,
+        alerts: Alerts | None = None,
+        *,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._hosts = hosts
         self._presence = presence
         self._rings = rings
+        self._alerts = alerts or Alerts()
         self._clock = clock
         self._encoder = msgspec.json.Encoder()
         self._fragments: dict[int, tuple[float, bytes]] = {}
@@ -139,6 +147,7 @@ class HostViews:
             agent_version=host.agent_version,
             link=host.link,
             clock_offset=host.clock_offset,
+            alerts=schemas.AlertCounts(*self._alerts.counts(host.id)),
             summary=self._summary(host.id),
             strip=view.strip,
         )

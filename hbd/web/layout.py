@@ -16,7 +16,7 @@ from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from hbd.access import Action, may, sees_everything
+from hbd.access import Action, may, sees_everything, visible
 from hbd.hosts import Host
 from hbd.model import State
 from hbd.web import account_view, paint
@@ -134,15 +134,14 @@ def site() -> Site:
 
 async def page(call: Call, name: str, *, status_code: int = 200, **values: Any) -> web.Response:
     """A page in its frame, for whoever is calling."""
-    daemon = call.parts.status()
-    exposed = listens_on_network(daemon.urls)
+    exposed = listens_on_network(call.parts.urls())
     guest = call.identity.open
     values |= {
         "pages": [item for item in PAGES if may(call.identity, item.action).allowed],
         "problems": _problems(call),
         "banner": _banner(exposed) if guest else None,
         "viewer": None if guest else _viewer(call),
-        "joining": _joining(call, exposed, daemon.config_file) if may(call.identity, Action.INSPECT).allowed else None,
+        "joining": _joining(call, exposed) if may(call.identity, Action.INSPECT).allowed else None,
     }
     return await _respond(call, name, TITLES[name], values, status_code)
 
@@ -189,13 +188,6 @@ def _render(name: str, title: str, values: dict[str, Any], packed: bool) -> byte
     return gzip.compress(content, GZIP_LEVEL, mtime=0) if packed else content
 
 
-def visible_hosts(call: Call) -> list[Host]:
-    """The hosts that whoever is calling may see."""
-    if sees_everything(call.identity):
-        return list(call.parts.hosts)
-    return [host for host in call.parts.hosts if may(call.identity, Action.VIEW, host).allowed]
-
-
 def state_of(call: Call, host: Host) -> State:
     view = call.parts.presence.view(host.id)
     return view.state if view else State.UNKNOWN
@@ -209,7 +201,7 @@ def _problems(call: Call) -> Problems:
                 counts[state_of(call, host)] -= 1
     else:
         counts = dict.fromkeys(State, 0)
-        for host in visible_hosts(call):
+        for host in visible(call.identity, call.parts.hosts):
             if host.watched:
                 counts[state_of(call, host)] += 1
     hosts = sum(number for state, number in counts.items() if state is not State.UP)
@@ -248,7 +240,7 @@ def _is_loopback(url: str) -> bool:
         return name == "localhost" or name.endswith(".localhost")
 
 
-def _joining(call: Call, exposed: bool, config_file: str | None) -> Joining:
+def _joining(call: Call, exposed: bool) -> Joining:
     config = call.parts.config
     origin = config.base_url or str(call.request.url.origin())
     return Joining(
@@ -256,7 +248,7 @@ def _joining(call: Call, exposed: bool, config_file: str | None) -> Joining:
         local=_is_loopback(origin),
         enclosed=not exposed and not config.base_url,
         keys=config.enrollment(not call.parts.accounts.open) != "open",
-        config=config_file or "hbd.yaml",
+        config=str(config.source or "hbd.yaml"),
     )
 
 

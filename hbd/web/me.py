@@ -1,27 +1,26 @@
-"""One's own account over HTTP: profile, sessions, API tokens, second factor."""
+"""One's own account over HTTP: profile, sessions, second factor. API tokens are in ``tokens``."""
 
 from __future__ import annotations
 
 import time
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from hbd.access import Action, Role, may
-from hbd.accounts import ApiToken, Session, User
-from hbd.config import Config
-from hbd.errors import Conflict, Forbidden, InvalidInput, NotFound
+from hbd.access import Action, may
+from hbd.accounts import Session, User
+from hbd.accounts.shown import check_texts
+from hbd.errors import Conflict, Forbidden, NotFound
 from hbd.passwords import check_new
 from hbd.second_factor import used_by
 from hbd.web import schemas
 from hbd.web.auth import ask_again
 from hbd.web.call import Call
+from hbd.web.channels import visible_channels
 from hbd.web.errors import require
-from hbd.web.signin import visitor
-from hbd.web.users import Avatar, ChannelNames, FullName, check_texts, shown
-
-MAX_TOKEN_SECONDS = 10 * 365.25 * 86400
+from hbd.web.signin import guesses, visitor
+from hbd.web.users import Avatar, ChannelNames, FullName, shown
 
 
 class NewPassword(Struct, forbid_unknown_fields=True):
@@ -36,15 +35,6 @@ class ProfileChange(Struct, forbid_unknown_fields=True):
     avatar: Avatar | UnsetType = UNSET
     notification_channels: ChannelNames | UnsetType = UNSET
     password: NewPassword | UnsetType = UNSET
-
-
-class NewToken(Struct, forbid_unknown_fields=True):
-    """hosts: the token is for these alone; left out: for all that its user may. expires_in: seconds; null: never."""
-
-    name: Annotated[str, Meta(min_length=1, max_length=100)]
-    scope: Literal["read", "write"] = "read"
-    hosts: Annotated[list[str], Meta(max_length=1000)] | None = None
-    expires_in: Annotated[float, Meta(ge=60, le=MAX_TOKEN_SECONDS)] | None = None
 
 
 class PasswordAgain(Struct, forbid_unknown_fields=True):
@@ -95,7 +85,7 @@ async def update(call: Call) -> schemas.Done:
         if user.password is None:
             raise Conflict("This account has no password here; it signs in elsewhere")
         new = check_new(body.password.new, call.parts.config.auth.min_password_length, "password.new")
-        if not await call.parts.sign_in.confirm(user, body.password.current, visitor(call)):
+        if not await _is_password(call, user, body.password.current):
             raise Forbidden("password.current: this is not your password")
         fields["password"] = await call.parts.passwords.hash(new)
         ask_again(call)
@@ -104,17 +94,15 @@ async def update(call: Call) -> schemas.Done:
         return schemas.Done()
     session = call.caller.credential.session if call.caller.credential is not None else None
     entry = call.entry("profile.change", f"user {user.name}", detail=", ".join(told))
-    await call.parts.accounts.change(user, fields, entry, keep=session, sign_out=new_password)
+    await call.parts.accounts.change(
+        user, fields, entry, keep=session, sign_out=new_password, expecting=user if new_password else None
+    )
     return schemas.Done()
 
 
-def visible_channels(config: Config, user: User) -> set[str]:
-    """Names of the notification channels that a user may choose: public ones and the own."""
-    return {
-        name
-        for name, settings in config.notification_channels.items()
-        if user.role is Role.ADMIN or not settings.get("private") or settings.get("owner") == user.name
-    }
+async def _is_password(call: Call, user: User, password: str) -> bool:
+    with guesses(call):
+        return await call.parts.sign_in.confirm(user, password, visitor(call))
 
 
 # ---------------------------------------------------------------------------------------------------------- sessions
@@ -158,71 +146,13 @@ async def end_other_sessions(call: Call) -> schemas.Ended:
     return schemas.Ended(ended=len(others))
 
 
-# ------------------------------------------------------------------------------------------------------------ tokens
-
-
-async def tokens(call: Call) -> list[schemas.Token]:
-    if call.user is None:
-        return []
-    return [schemas.Token(**shown_token(token)) for token in call.parts.accounts.tokens(call.user)]
-
-
-def shown_token(token: ApiToken) -> dict[str, Any]:
-    """What everybody may know of a token who may know of it at all."""
-    return {
-        "id": token.id,
-        "name": token.name,
-        "start": token.start,
-        "scope": token.scope,
-        "hosts": None if token.hosts is None else list(token.hosts),
-        "created": token.created,
-        "expires": token.expires,
-        "last_used": token.last_used,
-        "last_address": token.last_address,
-    }
-
-
-async def create_token(call: Call) -> schemas.CreatedToken:
-    user, body = signed_in(call), call.body
-    assert isinstance(body, NewToken)
-    if call.identity.held_back:  # or the token would get around what holds its user back
-        raise Forbidden(call.identity.held_back)
-    check_texts(name=body.name)
-    hosts = None if body.hosts is None else tuple(dict.fromkeys(_own_host(call, name) for name in body.hosts))
-    made, text = await call.parts.accounts.add_token(
-        user,
-        body.name,
-        call.entry("token.create", f"token {body.name}", detail=body.scope),
-        scope=body.scope,
-        hosts=hosts,
-        expires=None if body.expires_in is None else time.time() + body.expires_in,
-    )
-    return schemas.CreatedToken(**shown_token(made), token=text)
-
-
-def _own_host(call: Call, name: str) -> str:
-    host = call.parts.hosts.get(name)
-    if host is None or not may(call.identity, Action.VIEW, host).allowed:
-        raise InvalidInput(f"there is no host '{name}' that you may see", "hosts")
-    return host.name
-
-
-async def delete_token(call: Call) -> schemas.Done:
-    user, wanted = signed_in(call), call.path["id"]
-    for token in call.parts.accounts.tokens(user):
-        if str(token.id) == wanted:
-            await call.parts.accounts.delete_token(token, call.entry("token.revoke", f"token {token.name}"))
-            return schemas.Done()
-    raise NotFound(f"Token '{wanted}' not found")
-
-
 # ----------------------------------------------------------------------------------------------------- second factor
 
 
 async def offer_second_factor(call: Call) -> schemas.SecondFactorOffer:
     user, body = signed_in(call), call.body
     assert isinstance(body, PasswordAgain)
-    if user.password is not None and not await call.parts.sign_in.confirm(user, body.password, visitor(call)):
+    if user.password is not None and not await _is_password(call, user, body.password):
         raise Forbidden("password: this is not your password")
     ask_again(call)
     offer = call.parts.second_factors.offer(user, time.time())
@@ -241,7 +171,8 @@ async def remove_second_factor(call: Call) -> schemas.Done:
     assert isinstance(body, Code)
     if user.totp is None:
         raise Conflict("There is no second factor")
-    call.parts.sign_in.require_patience(user.name, visitor(call))
+    with guesses(call):
+        call.parts.sign_in.require_patience(user.name, visitor(call))
     if used_by(user, body.code, time.time()) is None:
         call.parts.sign_in.count_failure(user.name, visitor(call))
         raise Forbidden("code: this code is wrong, or was used already")

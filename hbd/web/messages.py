@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from hbd.access import Action, may, sees_everything
+from hbd.access import Action, may, sees_everything, visible
 from hbd.model import Message
 from hbd.web import schemas
 from hbd.web.call import Call
@@ -35,4 +35,4 @@ async def recent(call: Call, limit: int, name: str | None = None) -> list[Messag
         return await journal.recent(limit, [host.id])
     if sees_everything(call.identity):
         return await journal.recent(limit)
-    return await journal.recent(limit, [host.id for host in hosts if may(call.identity, Action.VIEW, host).allowed])
+    return await journal.recent(limit, [host.id for host in visible(call.identity, hosts)])

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator
 
 import hbd
-from hbd.access import Action, Identity, may
+from hbd.access import Action, Identity, may, visible
 from hbd.model import State
 from hbd.stats import BUCKETS, Histogram, Labels, Stats
 from hbd.web.hostview import NOT_HEARD
@@ -48,6 +48,19 @@ class _Page:
         return "\n".join([*self.lines, *end, ""])
 
 
+def describe(parts: Parts) -> None:
+    """What requests count, and what is read when somebody asks."""
+    stats, accounts = parts.stats, parts.accounts
+    stats.describe("http_requests_total", "Requests, by route, method and status.")
+    stats.describe("requests_limited_total", "Requests that were sent away because their sender asks too often.")
+    stats.describe("sign_ins_total", "Attempts to sign in, by outcome.")
+    stats.describe("login_limited_total", "Passwords and codes that were not looked at, after too many wrong ones.")
+    stats.gauge("users", "Users.", lambda: len(accounts))
+    stats.gauge("sessions", "Sessions of users.", accounts.session_count)
+    stats.gauge("api_tokens", "API tokens of users.", accounts.token_count)
+    stats.gauge("passwords_waiting", "Passwords that wait to be checked or hashed.", lambda: parts.passwords.waiting)
+
+
 def exposition(parts: Parts, identity: Identity, *, openmetrics: bool) -> str:
     """Everything that identity may see: its hosts, and for those who look after it the daemon itself."""
     page = _Page(openmetrics)
@@ -72,9 +85,7 @@ def _daemon(page: _Page, stats: Stats) -> None:
 def _hosts(parts: Parts, identity: Identity) -> Iterator[tuple[str, str, str, Series]]:
     up, seen, rtt = [], [], []
     counts = dict.fromkeys(State, 0)
-    for host in parts.hosts:
-        if not may(identity, Action.VIEW, host).allowed:
-            continue
+    for host in visible(identity, parts.hosts):
         view = parts.presence.view(host.id) or NOT_HEARD
         counts[view.state] += 1
         labels = (("host", host.name),)

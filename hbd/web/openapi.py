@@ -94,6 +94,8 @@ def expected_errors(route: Route) -> Sequence[int]:
         found.add(404)
     if route.query is not None or route.body is not None:
         found.add(400)
+    if route.limited:
+        found.add(429)
     return sorted(found)
 
 

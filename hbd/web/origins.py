@@ -52,12 +52,12 @@ def is_secure(request: web.Request, config: Config) -> bool:
 # ------------------------------------------------------------------------------------------- who they believe we are
 
 
-def check_host_header(request: web.Request, config: Config) -> None:
+def check_host_header(request: web.Request, config: Config, *, guarded: bool) -> None:
     """Refuse requests that a browser was tricked into sending here under another site's name (DNS rebinding).
 
-    That is looked at where it can harm and cannot lock anybody out: the daemon listens on loopback alone, so all who
-    reach it know it by a loopback name, or by ``base_url`` when a proxy stands before it. Addresses are no names that
-    anybody could point elsewhere. A daemon that listens on a network has names it never heard of, and takes them all.
+    Addresses are no names that anybody could point elsewhere; this machine's names and that of ``base_url`` are known.
+    guarded: nothing else stands between such a page and what is asked for, as nobody has to sign in. Otherwise a
+    daemon that listens on a network has names it never heard of, and takes them all: cookies are not sent to another.
     """
     if len(request.headers.getall("Host", ())) > 1 or not request.raw_path.startswith("/"):
         raise InvalidInput("This server answers under one host name at a time")
@@ -67,7 +67,7 @@ def check_host_header(request: web.Request, config: Config) -> None:
     match = HOST_HEADER.fullmatch(host)
     if match is None:
         raise InvalidInput("The Host header is not a host name")
-    if on_loopback(config) and not _is_ours(match["name"].lower(), config):
+    if (guarded or on_loopback(config)) and not _is_ours(match["name"].lower(), config):
         raise Misdirected("This daemon is not known by that host name; set base_url to the URL it is reached at")
 
 
@@ -112,8 +112,9 @@ def check_feed_origin(request: web.Request, config: Config, *, ambient: bool) ->
         if ambient:
             raise Forbidden("A cookie counts for a page of hbd alone; programs send their token in a header")
         return
-    others = () if ambient else config.cors.origins  # for them, cookies never count
-    if len(origins) > 1 or not _is_known_origin(origins[0].lower(), request.host.lower(), config, others):
+    origin, others = origins[0].lower(), () if ambient else config.cors.origins  # for them, cookies never count
+    known = _is_known_origin(origin, request, config, others) or _is_our_pages_port(origin, request, config)
+    if len(origins) > 1 or not known:
         raise Forbidden("Pages of other sites may not open this feed")
 
 
@@ -127,25 +128,34 @@ def check_form_origin(request: web.Request, config: Config, *, ambient: bool) ->
     if site == "same-origin" or (site == "none" and not origins):
         return
     if origins:
-        if len(origins) == 1 and _is_known_origin(origins[0].lower(), request.host.lower(), config, ()):
+        if len(origins) == 1 and _is_known_origin(origins[0].lower(), request, config, ()):
             return
         raise Forbidden("Pages of other sites may not change anything here; behind a proxy, set base_url")
     if site is not None or ambient:
         raise Forbidden("A cookie counts for a page of hbd alone; programs send their token in a header")
 
 
-def _is_known_origin(origin: str, host: str, config: Config, others: tuple[str, ...]) -> bool:
+def _is_known_origin(origin: str, request: web.Request, config: Config, others: tuple[str, ...]) -> bool:
     scheme, _, netloc = origin.partition("://")
     if scheme not in DEFAULT_PORTS or not netloc:
         return False
     default = DEFAULT_PORTS[scheme]
-    netloc = netloc.removesuffix(default)
-    if netloc == host.removesuffix(default):
-        return True
-    if netloc == _without_port(host) + f":{config.hbd_port}":
+    # A page that came in the clear may be anybody's who is on the way. The other way round, a proxy may have taken
+    # TLS off and not say so.
+    downgraded = scheme == "http" and is_secure(request, config)
+    if not downgraded and netloc.removesuffix(default) == request.host.lower().removesuffix(default):
         return True
     own = {url.lower().rstrip("/") for url in (*others, *_origin_of(config.base_url))}
     return origin.removesuffix(default) in own or origin in own
+
+
+def _is_our_pages_port(origin: str, request: web.Request, config: Config) -> bool:
+    """Whether it is our pages' own port on the same host, where the feed has another; through a proxy it has not."""
+    if from_proxy(request, config):
+        return False
+    scheme = "https" if config.hbd_tls else "http"
+    own = f"{scheme}://{_without_port(request.host.lower())}:{config.hbd_port}"
+    return origin.removesuffix(DEFAULT_PORTS[scheme]) == own.removesuffix(DEFAULT_PORTS[scheme])
 
 
 def _origin_of(url: str | None) -> tuple[str, ...]:

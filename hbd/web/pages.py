@@ -9,6 +9,7 @@ import msgspec
 from aiohttp import web
 from markupsafe import Markup
 
+from hbd.access import visible
 from hbd.hosts import Host
 from hbd.model import State
 from hbd.web import live_view, openapi, paint, schemas
@@ -16,7 +17,7 @@ from hbd.web import messages as journal
 from hbd.web.api_view import groups
 from hbd.web.call import Call
 from hbd.web.hostview import number
-from hbd.web.layout import page, site, state_of, visible_hosts
+from hbd.web.layout import page, site, state_of
 from hbd.web.plugin_view import AGENT, EMPTY, failures, ordered, plugin_view
 from hbd.web.status_view import troubles
 
@@ -35,7 +36,7 @@ async def index(call: Call) -> web.StreamResponse:
 
 
 async def live(call: Call) -> web.StreamResponse:
-    hosts = visible_hosts(call)
+    hosts = visible(call.identity, call.parts.hosts)
     messages = await journal.recent(call, MESSAGES)
     shown = []
     for start in range(0, len(hosts), HOSTS_AT_ONCE):
@@ -52,7 +53,7 @@ async def live(call: Call) -> web.StreamResponse:
 async def plugins(call: Call) -> web.StreamResponse:
     """``?host=…&plugin=…``; without them the first host and the first plugin that it has."""
     rings, asked = call.parts.rings, call.request.query.get("host", "")
-    hosts = visible_hosts(call)
+    hosts = visible(call.identity, call.parts.hosts)
     host: Host | None
     if asked:
         host = next((entry for entry in hosts if entry.name.lower() == asked.lower()), None)
@@ -91,7 +92,7 @@ async def status(call: Call) -> web.StreamResponse:
 
 
 async def api_docs(call: Call) -> web.StreamResponse:
-    origin, hosts = str(call.request.url.origin()), visible_hosts(call)
+    origin, hosts = str(call.request.url.origin()), visible(call.identity, call.parts.hosts)
     known = {name for host in hosts[:HOSTS_ASKED] for name in call.parts.rings.plugins(host.id)}
     return await page(
         call,

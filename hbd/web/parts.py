@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from hbd.accounts import Accounts
+from hbd.alerts import Alerts
 from hbd.audit import Audit
 from hbd.config import Config
 from hbd.feed import Feed
@@ -30,7 +31,8 @@ from hbd.web.throttle import Throttle
 class Parts:
     """config is replaced at a reload; the rest stays for as long as the daemon runs.
 
-    status: the daemon about itself. unready: why it cannot do its work now, in words; empty when it can.
+    status: the daemon about itself. urls: where it listens. unready: why it cannot do its work now, in words; empty
+    when it can.
     agent_link: serves the link of an agent; it checks the agent's key itself. apply_access: puts into force what
     host_access says of hosts. throttle: how often anybody may ask. provider: of single sign-on, where there is one.
     """
@@ -39,6 +41,7 @@ class Parts:
     hosts: Hosts
     rings: Rings
     presence: Presence
+    alerts: Alerts
     store: Store
     feed: Feed
     views: HostViews
@@ -53,5 +56,6 @@ class Parts:
     provider: Callable[[], Provider | None]
     second_factors: SecondFactors
     status: Callable[[], schemas.Status]
+    urls: Callable[[], list[str]]
     unready: Callable[[], list[str]]
     agent_link: Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -19,6 +19,7 @@ from hbd.web import (
     schemas,
     signin,
     single_sign_on,
+    tokens,
     users,
     websocket,
 )
@@ -71,7 +72,7 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "POST", "/api/0/auth/login", signin.login, Action.ENTER,
         summary="Sign in; the token is for the Authorization header and ends by itself.",
-        body=signin.Login, answer=signin.LoggedIn, statuses=(401, 429, 503),
+        body=signin.Login, answer=signin.LoggedIn, statuses=(401, 503),
     ),
     Route(
         "POST", "/api/0/auth/logout", signin.logout, Action.SELF,
@@ -83,7 +84,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         "POST", "/api/0/users", users.create, Action.ACCOUNTS,
-        summary="Make a user.", body=users.NewUser, answer=schemas.ChangedUser, status=201, statuses=(409,),
+        summary="Make a user.", body=users.NewUser, answer=schemas.ChangedUser, status=201, statuses=(409, 503),
     ),
     Route(
         "GET", "/api/0/users/me", me.show, Action.SELF,
@@ -92,7 +93,7 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "PUT", "/api/0/users/me", me.update, Action.SELF,
         summary="Change one's own profile, channels or password.",
-        body=me.ProfileChange, answer=schemas.Done, statuses=(409, 429),
+        body=me.ProfileChange, answer=schemas.Done, statuses=(409, 503),
     ),
     Route(
         "GET", "/api/0/users/me/sessions", me.sessions, Action.CREDENTIALS,
@@ -107,22 +108,22 @@ ROUTES: tuple[Route, ...] = (
         summary="Sign out in one place.", answer=schemas.Done, statuses=(404,),
     ),
     Route(
-        "GET", "/api/0/users/me/tokens", me.tokens, Action.CREDENTIALS,
+        "GET", "/api/0/users/me/tokens", tokens.index, Action.CREDENTIALS,
         summary="One's own API tokens.", answer=list[schemas.Token],
     ),
     Route(
-        "POST", "/api/0/users/me/tokens", me.create_token, Action.CREDENTIALS,
+        "POST", "/api/0/users/me/tokens", tokens.create, Action.CREDENTIALS,
         summary="Make an API token; its text is shown only now.",
-        body=me.NewToken, answer=schemas.CreatedToken, status=201, statuses=(409,),
+        body=tokens.NewToken, answer=schemas.CreatedToken, status=201, statuses=(409,),
     ),
     Route(
-        "DELETE", "/api/0/users/me/tokens/{id}", me.delete_token, Action.CREDENTIALS,
+        "DELETE", "/api/0/users/me/tokens/{id}", tokens.revoke, Action.CREDENTIALS,
         summary="Revoke an API token.", answer=schemas.Done, statuses=(404,),
     ),
     Route(
         "POST", "/api/0/users/me/second_factor", me.offer_second_factor, Action.CREDENTIALS,
         summary="Begin to set up a second factor.",
-        body=me.PasswordAgain, answer=schemas.SecondFactorOffer, statuses=(409, 429),
+        body=me.PasswordAgain, answer=schemas.SecondFactorOffer, statuses=(409, 503),
     ),
     Route(
         "PUT", "/api/0/users/me/second_factor", me.take_second_factor, Action.CREDENTIALS,
@@ -131,7 +132,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         "DELETE", "/api/0/users/me/second_factor", me.remove_second_factor, Action.CREDENTIALS,
-        summary="Remove the second factor, with a code of it.", body=me.Code, answer=schemas.Done, statuses=(409, 429),
+        summary="Remove the second factor, with a code of it.", body=me.Code, answer=schemas.Done, statuses=(409,),
     ),
     Route(
         "GET", "/api/0/users/{user}", users.show, Action.ADMIN,
@@ -139,7 +140,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         "PUT", "/api/0/users/{user}", users.update, Action.ACCOUNTS,
-        summary="Change a user.", body=users.UserChange, answer=schemas.ChangedUser, statuses=(404, 409),
+        summary="Change a user.", body=users.UserChange, answer=schemas.ChangedUser, statuses=(404, 409, 503),
     ),
     Route(
         "DELETE", "/api/0/users/{user}", users.delete, Action.ACCOUNTS,
@@ -152,6 +153,18 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "DELETE", "/api/0/users/{user}/second_factor", users.remove_second_factor, Action.ACCOUNTS,
         summary="Remove the second factor of a user who has lost it.", answer=schemas.Done, statuses=(404, 409),
+    ),
+    Route(
+        "GET", "/api/0/users/{user}/tokens", tokens.index_of_user, Action.ACCOUNTS,
+        summary="The API tokens of a user.", answer=list[schemas.Token], statuses=(404,),
+    ),
+    Route(
+        "DELETE", "/api/0/users/{user}/tokens", tokens.revoke_all_of_user, Action.ACCOUNTS,
+        summary="Revoke all API tokens of a user.", answer=schemas.Revoked, statuses=(404,),
+    ),
+    Route(
+        "DELETE", "/api/0/users/{user}/tokens/{id}", tokens.revoke_of_user, Action.ACCOUNTS,
+        summary="Revoke an API token of a user.", answer=schemas.Done, statuses=(404,),
     ),
     Route(
         "GET", "/api/0/audit", audit.index, Action.ADMIN,

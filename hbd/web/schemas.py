@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
-from hbd.model import Data, Family, State
+from hbd.model import Data, Family, Level, State
 
 
 class Connection(Struct, kw_only=True):
@@ -181,6 +181,13 @@ class Session(Struct, kw_only=True):
     """whether it is the one that asks"""
 
 
+class Revoked(Struct):
+    """revoked: how many tokens."""
+
+    ok: bool = True
+    revoked: int = 0
+
+
 class Token(Struct, kw_only=True):
     """An API token. start: its first characters. hosts: it is for these alone; null: for all that its user may."""
 
@@ -249,14 +256,22 @@ class AuditPage(Struct):
 
 
 class HostAlert(Struct, kw_only=True):
-    """Where one metric of a host stands. level: ``OK``, ``WARNING``, ``CRITICAL`` or ``UNKNOWN``."""
+    """Where one metric of a host stands. Times are Unix seconds."""
 
     metric_path: str
-    level: str
+    level: Level
     since: float
     last_value: float | None
+    """null for what has no number, such as whether a host is heard"""
     last_check: float
-    notification_count: int
+    notification_count: int = 0
+    reason: str = ""
+    """why it has this level, in words"""
+    rule: str = ""
+    """the threshold config whose rule judges it"""
+    pending: Level | None = None
+    """the level that it will have when what is so now has lasted long enough"""
+    pending_since: float | None = None
 
 
 class Alert(HostAlert, kw_only=True):
@@ -337,6 +352,21 @@ class FeedPlugin(Struct, tag="plugin"):
 
 class FeedMessage(Struct, tag="message"):
     data: JournalMessage
+
+
+class FeedAlertData(Struct, kw_only=True):
+    """level: the one from now on; ``OK`` when the problem is over."""
+
+    hostname: str
+    metric_path: str
+    level: Level
+    since: float
+    last_value: float | None
+    reason: str
+
+
+class FeedAlert(Struct, tag="alert"):
+    data: FeedAlertData
 
 
 class FeedGoneData(Struct):

@@ -155,10 +155,10 @@ class _Connection(web.RequestHandler):
 
     def _cut(self, reason: str) -> None:
         """End the connection now; what is still on its way to the client is lost."""
-        self._server.count_cut(reason)
-        link = self._link
-        self.force_close()
-        if link is not None:
+        link, self._link = self._link, None
+        if link is not None:  # else somebody was quicker
+            self._server.count_cut(reason)
+            self.force_close()
             link.abort()
 
     # --------------------------------------------------------------------------------------------------------- errors

@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 from aiohttp import web
 from msgspec import Struct
 
-from hbd.errors import Busy, Conflict, InvalidInput, TooMany
+from hbd.errors import Busy, Conflict, HbdError, InvalidInput, StorageError, TooMany
+from hbd.oidc import SignInFailed
 from hbd.passwords import check_new
 from hbd.signin import SecondFactorWanted, SignedIn, SignInRefused, Visitor
 from hbd.web import account_pages, schemas
 from hbd.web.auth import clear_cookie, set_cookie
 from hbd.web.call import Body, Call
-from hbd.web.errors import Unsupported
+from hbd.web.errors import Unsupported, printable
+
+log = logging.getLogger(__name__)
 
 HOME = "/live"
+MAX_FIELDS = 20  # of a form
+
+
+OUTCOMES: dict[type[HbdError], str] = {
+    SecondFactorWanted: "second_factor",
+    TooMany: "limited",
+    Busy: "busy",
+    StorageError: "busy",
+}
+"""how a sign-in ends that comes to nothing; all others have failed"""
+TOLD = ("failed", "limited")
 
 
 class Login(Struct):
@@ -37,7 +54,36 @@ class LoggedIn(Struct):
 
 
 def visitor(call: Call) -> Visitor:
-    return Visitor(call.caller.address, call.request.headers.get("User-Agent", ""))
+    return Visitor(call.caller.address, printable(call.request.headers.get("User-Agent", "")))
+
+
+@contextmanager
+def counted(call: Call) -> Iterator[None]:
+    """Count how a sign-in ends. A failure is one line in the log too, for programs that ban addresses."""
+    outcome, detail = "done", ""
+    try:
+        with guesses(call):
+            yield
+    except SignInFailed as error:
+        outcome, detail = "failed", f" ({error.detail})"
+        raise
+    except HbdError as error:
+        outcome = next((word for kind, word in OUTCOMES.items() if isinstance(error, kind)), "failed")
+        raise
+    finally:
+        call.parts.stats.count("sign_ins_total", outcome=outcome)
+        if outcome in TOLD:
+            log.info("sign-in from %s: %s%s", call.caller.address, outcome, detail)
+
+
+@contextmanager
+def guesses(call: Call) -> Iterator[None]:
+    """Count the passwords and codes that are not looked at, after too many wrong ones."""
+    try:
+        yield
+    except TooMany:
+        call.parts.stats.count("login_limited_total")
+        raise
 
 
 async def login(call: Call) -> web.StreamResponse | LoggedIn | Body:
@@ -45,7 +91,8 @@ async def login(call: Call) -> web.StreamResponse | LoggedIn | Body:
     if call.parts.accounts.open:
         return LoggedIn(None)
     try:
-        signed_in = await call.parts.sign_in.password(body.username, body.password, body.code, visitor(call))
+        with counted(call):
+            signed_in = await call.parts.sign_in.password(body.username, body.password, body.code, visitor(call))
     except SecondFactorWanted as wanted:
         return Body(msgspec.json.encode({"error": str(wanted), "second_factor": True}), status=401)
     user = signed_in.user
@@ -96,10 +143,11 @@ async def submit_login(call: Call) -> web.StreamResponse:
         return _to(wanted)
     code, error, status = form.get("code", ""), "", 401
     try:
-        if ticket:
-            signed_in = await call.parts.sign_in.code(ticket, code, visitor(call))
-        else:
-            signed_in = await call.parts.sign_in.password(name, form.get("password", ""), code, visitor(call))
+        with counted(call):
+            if ticket:
+                signed_in = await call.parts.sign_in.code(ticket, code, visitor(call))
+            else:
+                signed_in = await call.parts.sign_in.password(name, form.get("password", ""), code, visitor(call))
         return enter(call, signed_in, wanted)
     except SecondFactorWanted as wish:
         return await account_pages.login_page(call, next=wanted, username=name, ticket=wish.ticket)
@@ -123,6 +171,8 @@ def enter(call: Call, signed_in: SignedIn, wanted: str) -> web.Response:
 
 async def leave(call: Call) -> web.StreamResponse:
     """The page /logout. A link on another site's page signs nobody out."""
+    if call.request.method == "HEAD":  # it asks what would be
+        return _to("/login")
     if call.route.changes or call.request.headers.get("Sec-Fetch-Site") not in ("cross-site", "same-site"):
         await _end_session(call)
         response = _to("/login")
@@ -155,10 +205,14 @@ async def submit_setup(call: Call) -> web.StreamResponse:
 
 
 async def form_of(call: Call) -> dict[str, str]:
-    """What a page's form sent. Raises Unsupported."""
+    """What a page's form sent. Raises Unsupported, InvalidInput."""
     if call.request.content_type != "application/x-www-form-urlencoded":
         raise Unsupported("The body must be application/x-www-form-urlencoded")
-    return {name: value for name, value in (await call.request.post()).items() if isinstance(value, str)}
+    body = await call.request.read()
+    try:  # always UTF-8, whatever charset the header names
+        return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MAX_FIELDS))
+    except ValueError:
+        raise InvalidInput("The body is no form") from None
 
 
 def _to(path: str) -> web.Response:

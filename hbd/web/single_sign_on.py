@@ -7,6 +7,7 @@ import time
 
 from aiohttp import web
 
+from hbd import addresses
 from hbd.access import Role
 from hbd.accounts import Outsider, User
 from hbd.errors import Conflict, InvalidInput
@@ -16,7 +17,7 @@ from hbd.signin import SignInRefused
 from hbd.web import account_pages
 from hbd.web.call import Call
 from hbd.web.origins import is_secure
-from hbd.web.signin import enter, safe_path, visitor
+from hbd.web.signin import counted, enter, safe_path, visitor
 
 log = logging.getLogger(__name__)
 
@@ -29,9 +30,10 @@ async def begin(call: Call) -> web.StreamResponse:
     if provider is None:
         raise web.HTTPNotFound
     try:
-        begun = await provider.begin(wanted, time.time())
+        begun = await provider.begin(wanted, time.time(), addresses.key(call.caller.address))
     except SignInFailed as failed:
-        return await _failed(call, failed.reason, failed.detail, wanted)
+        log.info("Single sign-on cannot be begun: %s", failed.detail)
+        return await _failed(call, failed.reason, wanted)
     response = web.Response(status=303, headers={"Location": begun.url})
     # Lax, as the way back is a link on the provider's site.
     response.set_cookie(
@@ -53,13 +55,14 @@ async def finish(call: Call) -> web.StreamResponse:
         raise web.HTTPNotFound
     wanted = ""
     try:
-        person = await provider.finish(call.request.query, call.request.cookies.get(COOKIE, ""), time.time())
-        wanted = safe_path(person.next_path)
-        signed_in = await call.parts.sign_in.trusted(await _admitted(call, person), "oidc", visitor(call))
+        with counted(call):
+            person = await provider.finish(call.request.query, call.request.cookies.get(COOKIE, ""), time.time())
+            wanted = safe_path(person.next_path)
+            signed_in = await call.parts.sign_in.trusted(await _admitted(call, person), "oidc", visitor(call))
     except SignInFailed as failed:
-        response = await _failed(call, failed.reason, failed.detail, wanted)
+        response = await _failed(call, failed.reason, wanted)
     except (SignInRefused, Conflict, InvalidInput) as refused:
-        response = await _failed(call, str(refused), str(refused), wanted)
+        response = await _failed(call, str(refused), wanted)
     else:
         response = enter(call, signed_in, wanted)
     response.del_cookie(COOKIE, path=COOKIE_PATH)
@@ -77,8 +80,7 @@ async def _admitted(call: Call, person: Person) -> User:
     return await call.parts.accounts.admit(outsider, entry, link=oidc.link_users)
 
 
-async def _failed(call: Call, reason: str, detail: str, wanted: str) -> web.Response:
-    log.warning("Single sign-on failed: %s", detail)
+async def _failed(call: Call, reason: str, wanted: str) -> web.Response:
     told = f"single sign-on: {reason}"
     call.parts.audit.note(call.entry("login", "a user nobody knows", outcome="failed", detail=told))
     return await account_pages.login_page(call, next=wanted or "/live", error=reason, status=403)

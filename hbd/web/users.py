@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -9,13 +10,12 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from hbd.access import Role
 from hbd.accounts import Accounts, User
-from hbd.errors import Conflict, InvalidInput
+from hbd.accounts.shown import MAX_AVATAR_LENGTH, MAX_NAME_LENGTH, check_texts, shown_user
+from hbd.errors import Conflict, Forbidden, InvalidInput
 from hbd.passwords import check_new
 from hbd.web import schemas
 from hbd.web.auth import ask_again
 from hbd.web.call import Call
-
-MAX_NAME_LENGTH, MAX_AVATAR_LENGTH = 200, 64 * 1024
 
 FullName = Annotated[str, Meta(max_length=MAX_NAME_LENGTH)]
 Avatar = Annotated[str, Meta(max_length=MAX_AVATAR_LENGTH)]
@@ -48,22 +48,7 @@ class UserChange(Struct, forbid_unknown_fields=True):
 
 
 def shown(user: User, accounts: Accounts) -> schemas.User:
-    return schemas.User(
-        username=user.name,
-        full_name=user.full_name,
-        avatar=user.avatar,
-        role=user.role.value,
-        admin=user.role is Role.ADMIN,
-        notification_channels=list(user.channels),
-        enabled=user.enabled,
-        source=user.source,
-        second_factor=user.totp is not None,
-        has_password=user.password is not None,
-        created=user.created,
-        last_login=user.last_login,
-        sessions=len(accounts.sessions(user)),
-        tokens=len(accounts.tokens(user)),
-    )
+    return schemas.User(**shown_user(user, accounts))
 
 
 async def index(call: Call) -> list[schemas.User]:
@@ -78,7 +63,7 @@ async def show(call: Call) -> schemas.User:
 async def create(call: Call) -> schemas.ChangedUser:
     body: NewUser = call.body
     role = _role(body.role, body.admin, Role.VIEWER)
-    check_texts(full_name=body.full_name, avatar=body.avatar)
+    check_texts(full_name=body.full_name, avatar=body.avatar, **_channels(body.notification_channels))
     hashed = None if body.password is None else await _hashed(call, body.password)
     user = await call.parts.accounts.add(
         body.username,
@@ -102,9 +87,11 @@ async def update(call: Call) -> schemas.ChangedUser:
     if body.role is not UNSET or body.admin is not UNSET:
         fields["role"] = _role(body.role, body.admin, user.role)
     if body.notification_channels is not UNSET:
+        check_texts(**_channels(body.notification_channels))
         fields["channels"] = tuple(body.notification_channels)
     check_texts(**{name: fields[name] for name in ("full_name", "avatar") if name in fields})
     if body.password is not UNSET:
+        _require_other(call, user, "password")
         fields["password"] = await _hashed(call, body.password)
     if not fields:
         raise InvalidInput("nothing to change was given")
@@ -134,6 +121,7 @@ async def sign_out(call: Call) -> schemas.Ended:
 
 async def remove_second_factor(call: Call) -> schemas.Done:
     user = call.parts.accounts.require(call.path["user"])
+    _require_other(call, user, "second factor")
     if user.totp is None:
         raise Conflict(f"User '{user.name}' has no second factor")
     await call.parts.second_factors.remove(user, call.entry("second_factor.remove", f"user {user.name}"))
@@ -144,11 +132,14 @@ def changed(user: User, accounts: Accounts) -> schemas.ChangedUser:
     return schemas.ChangedUser(**msgspec.structs.asdict(shown(user, accounts)))
 
 
-def check_texts(**texts: str) -> None:
-    """Refuse what cannot be seen. Raises InvalidInput."""
-    for field, text in texts.items():
-        if not text.isprintable():
-            raise InvalidInput("holds a line break or another character that cannot be seen", field)
+def _require_other(call: Call, user: User, what: str) -> None:
+    """Whoever gets hold of an admin's session shall not be able to keep the admin out of the account with it."""
+    if call.user is not None and call.user.id == user.id:
+        raise Forbidden(f"Your own {what} is changed by /api/0/users/me, which asks for what you sign in with")
+
+
+def _channels(names: Sequence[str]) -> dict[str, str]:
+    return {f"notification_channels[{index}]": name for index, name in enumerate(names)}
 
 
 def _role(role: RoleName | UnsetType, admin: bool | UnsetType, before: Role) -> Role:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from contextlib import nullcontext
 from typing import Annotated
 
 import msgspec
@@ -25,12 +26,12 @@ from hbd.web.errors import invalid
 from hbd.web.frames import error_frame
 from hbd.web.origins import check_feed_origin
 from hbd.web.parts import Parts
+from hbd.web.strangers import STRANGERS
 
 PING_SECONDS = 30.0
 GOODBYE_SECONDS = 30.0  # how long a connection that we end may take to read what is on its way
 FLUSH_SECONDS = 0.05  # how often that is looked at
 SIGN_IN_SECONDS = 5.0  # how long somebody may take to say who they are
-MAX_STRANGERS = 200  # connections on which nobody has said that yet
 MAX_FRAME_BYTES = 64 * 1024
 MAX_MISTAKES = 5  # unreadable frames of one subscriber
 SEND_BUFFER_BYTES = 64 * 1024  # small, so that a subscriber that reads nothing is noticed soon
@@ -53,33 +54,28 @@ class Auth(Struct, tag="auth"):
 _DECODER: msgspec.json.Decoder[schemas.Subscribe | Auth] = msgspec.json.Decoder(schemas.Subscribe | Auth)
 
 
-_strangers: set[web.WebSocketResponse] = set()
-
-
 async def feed(call: Call) -> web.StreamResponse:
     request, parts, live = call.request, call.parts, call.parts.feed
     check_feed_origin(request, parts.config, ambient=call.caller.ambient)
     stranger = call.identity.role is None and not call.identity.open
-    if live.full or (stranger and len(_strangers) >= MAX_STRANGERS):
+    if live.full:
         raise Busy("Too many open connections to the live feed")
     query: FeedQuery = call.query
     view = _view(call.identity, _split(query.hosts), _types(query.types), query.batch)
 
     ws = web.WebSocketResponse(heartbeat=PING_SECONDS, compress=False, max_msg_size=MAX_FRAME_BYTES)
-    await ws.prepare(request)
-    transport = request.transport
-    if transport is None:
-        return ws
-    sock = transport.get_extra_info("socket")
-    if sock is not None:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-    caller: Caller | None = call.caller
-    if stranger:
-        caller = None if call.caller.refused else await _introduced(ws, call)
-        if caller is None:
-            await ws.close(code=SIGN_IN, message=b"Sign in first")
+    with request.app[STRANGERS].one(call.caller.address) if stranger else nullcontext():
+        await ws.prepare(request)
+        transport = request.transport
+        if transport is None:
             return ws
-    assert caller is not None
+        sock = transport.get_extra_info("socket")
+        if sock is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        caller = await _introduced(ws, call) if stranger else call.caller
+    if caller is None:
+        await ws.close(code=SIGN_IN, message=b"Sign in first")
+        return ws
     who = _who(parts, caller)
     channel = SocketChannel(ws, transport)
     loop = asyncio.get_running_loop()
@@ -111,14 +107,13 @@ async def feed(call: Call) -> web.StreamResponse:
 
 async def _introduced(ws: web.WebSocketResponse, call: Call) -> Caller | None:
     """Whom the first message of a connection names; None when it comes too late or names nobody."""
-    _strangers.add(ws)
+    if call.caller.refused:
+        return None
     try:
         async with asyncio.timeout(SIGN_IN_SECONDS):
             message = await ws.receive()
     except TimeoutError:
         return None
-    finally:
-        _strangers.discard(ws)
     said = _read(message.data if message.type is WSMsgType.TEXT else None)
     if not isinstance(said, Auth) or not said.token:
         return None

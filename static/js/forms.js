@@ -17,11 +17,17 @@ function bodyOf(form) {
   const body = {};
   for (const field of form.elements) {
     const { name, dataset } = field;
-    if (!name || dataset.as === "nothing" || (form.dataset.only && !isChanged(field))) continue;
-    if (dataset.as === "lines") body[name] = lines(field.value);
+    const alike = dataset.as === "names" ? namesakes(form, name) : [field];
+    if (!name || dataset.as === "nothing" || (form.dataset.only && !alike.some(isChanged))) continue;
+    if (dataset.as === "names") body[name] = alike.filter((one) => one.checked).map((one) => one.value);
     else body[name] = field.type === "checkbox" ? field.checked : field.value;
   }
   return form.dataset.within ? { [form.dataset.within]: body } : body;
+}
+
+/** The boxes that stand for one list of names. */
+function namesakes(form, name) {
+  return [...form.elements].filter((field) => field.name === name);
 }
 
 function isChanged(field) {
@@ -32,16 +38,15 @@ function isChanged(field) {
 /** Fill a form with what is: everything else is a change from now on. */
 export function fill(form, values) {
   for (const [name, value] of Object.entries(values)) {
+    if (Array.isArray(value)) {
+      for (const box of namesakes(form, name)) box.defaultChecked = box.checked = value.includes(box.value);
+      continue;
+    }
     const field = form.elements[name];
     if (field.type === "checkbox") field.defaultChecked = field.checked = value;
     else if (field.options) for (const option of field.options) option.defaultSelected = option.value === value;
     else field.defaultValue = field.value = value;
   }
-}
-
-/** The lines of a text that say something. */
-function lines(text) {
-  return text.split(/[\n,]/).map((line) => line.trim()).filter(Boolean);
 }
 
 /** Run `call` for a form: its buttons rest meanwhile, what goes wrong is said in its line for errors. */

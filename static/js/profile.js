@@ -23,11 +23,11 @@ function watchIdentity() {
     });
   });
   form.addEventListener("done", async () => {
-    // Channels that are not there, or not for everybody, are dropped.
+    // A channel that went away meanwhile is dropped.
     const me = await ask("GET", MINE).catch(() => null);
     if (!me) return;
-    const { full_name, avatar, notification_channels: channels } = me;
-    fill(form, { full_name, avatar, notification_channels: channels.join("\n") });
+    const { full_name, avatar, notification_channels } = me;
+    fill(form, { full_name, avatar, notification_channels });
   });
 }
 

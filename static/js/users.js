@@ -22,12 +22,17 @@ function edit(user) {
   document.getElementById("from-config").hidden = !fromConfig;
   fill(form, { full_name: user.full_name, role: user.role, enabled: user.enabled });
   const outside = user.source === "oidc" || user.source === "proxy";
-  document.getElementById("password-part").hidden = outside;
+  document.getElementById("password-part").hidden = outside || user.own;
+  document.getElementById("own-account").hidden = !user.own;
   prepare("end-sessions", `${path}/sessions`, `Sign ${name} out everywhere?`, "All sessions end; API tokens stay.");
+  const tokens = user.tokens === 1 ? "1 API token" : `${user.tokens} API tokens`;
+  document.getElementById("revoke-tokens").textContent = `Revoke all tokens (${user.tokens}) …`;
+  prepare("revoke-tokens", `${path}/tokens`, `Revoke all API tokens of ${name}?`, `${tokens} of ${name}: whatever uses them gets no answer any more. That cannot be undone.`);
   prepare("drop-factor", `${path}/second_factor`, `Remove the second factor of ${name}?`, "The password alone then signs in.");
   prepare("delete-user", path, `Delete ${name}?`, "Sessions, tokens and rights on hosts go too. That cannot be undone.");
   document.getElementById("end-sessions").hidden = !user.sessions;
-  document.getElementById("drop-factor").hidden = !user.second_factor;
+  document.getElementById("revoke-tokens").hidden = !user.tokens;
+  document.getElementById("drop-factor").hidden = !user.second_factor || user.own;
   document.getElementById("delete-user").hidden = fromConfig;
 }
 

@@ -2,31 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
+from world import a_client, a_world
 
-import pytest
-from aiohttp import DummyCookieJar
-from aiohttp.test_utils import TestClient
-from world import Api, RealServer, World
-
-from hbd.web import make_app
-
-
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    made = World(tmp_path / "hbd.db")
-    await made.open()
-    yield made
-    await made.close()
-
-
-@pytest.fixture
-async def api(world: World) -> AsyncIterator[Api]:
-    """A client of the whole application, with the feed running. It keeps no cookies."""
-    ticking = asyncio.create_task(world.feed.run())
-    async with TestClient(RealServer(make_app(world.parts)), cookie_jar=DummyCookieJar()) as client:
-        yield client
-        world.feed.close()
-    ticking.cancel()
+__all__ = ["a_client", "a_world"]

@@ -11,8 +11,9 @@ import pytest
 from aiohttp import ClientWebSocketResponse, WSServerHandshakeError
 from world import Api, World
 
+from hbd.config import Config
 from hbd.store.audit import Entry
-from hbd.web import websocket
+from hbd.web import strangers, websocket
 
 SECONDS = 10
 
@@ -93,12 +94,39 @@ async def test_a_token_that_is_none_ends_with_4401_at_once(api: Api, people: Wor
         assert await code_of(ws) == 4401
 
 
-async def test_those_who_say_nothing_are_limited(api: Api, people: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(websocket, "MAX_STRANGERS", 1)
+@pytest.mark.parametrize("limit", ["MAX_STRANGERS", "MAX_OF_ADDRESS"])
+async def test_those_who_say_nothing_are_limited(
+    api: Api, people: World, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    monkeypatch.setattr(strangers, limit, 1)
     async with api.ws_connect("/hbd"):
         with pytest.raises(WSServerHandshakeError) as raised:
             await api.ws_connect("/hbd")
         assert raised.value.status == 503
+
+
+async def test_those_who_say_nothing_from_one_address_leave_room_for_others(
+    api: Api, people: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(strangers, "MAX_OF_ADDRESS", 1)
+    people.parts.config = Config(trusted_proxies=("127.0.0.1/32",))
+    token = await people.session("bob")
+    async with (
+        api.ws_connect("/hbd", headers={"X-Forwarded-For": "192.0.2.1"}),
+        api.ws_connect("/hbd", headers={"X-Forwarded-For": "192.0.2.2"}) as ws,
+    ):
+        await ws.send_json({"type": "auth", "token": token})
+        assert (await said(ws, 1))[0]["type"] == "host"
+
+
+async def test_those_who_have_said_who_they_are_are_strangers_no_more(
+    api: Api, people: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(strangers, "MAX_OF_ADDRESS", 1)
+    for _ in range(3):
+        async with api.ws_connect("/hbd") as ws:
+            await ws.send_json({"type": "auth", "token": await people.session("bob")})
+            await said(ws, 1)
 
 
 async def test_only_what_one_may_see_comes(api: Api, people: World) -> None:

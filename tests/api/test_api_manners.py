@@ -255,9 +255,22 @@ async def test_on_loopback_the_name_in_base_url_is_known(api: Api, world: World)
 
 
 @pytest.mark.parametrize("bind", ["", "192.0.2.1", "::"])
-async def test_on_a_network_any_name_is_taken(api: Api, world: World, bind: str) -> None:
+async def test_on_a_network_any_name_is_taken_where_people_sign_in(api: Api, world: World, bind: str) -> None:
     world.parts.config = Config(hbd_host=bind)
-    assert (await api.get("/healthz", headers={"Host": "nas.fritz.box:50004"})).status == 200
+    await world.user("alice")
+    assert (await api.get("/api/0/hosts", headers={"Host": "nas.fritz.box:50004"})).status == 401
+
+
+async def test_on_a_network_an_open_daemon_answers_to_names_it_knows_alone(api: Api, world: World) -> None:
+    world.parts.config = Config(hbd_host="", base_url="http://nas.fritz.box:50004")
+    hosts = ("nas.fritz.box:50004", "192.0.2.7:50004", "evil.example")
+    assert [(await api.get("/api/0/hosts", headers={"Host": host})).status for host in hosts] == [200, 200, 421]
+
+
+async def test_agents_and_health_checks_may_call_an_open_daemon_by_any_name(api: Api, world: World) -> None:
+    world.parts.config = Config(hbd_host="")
+    answers = [await api.get(path, headers={"Host": "nas.fritz.box"}) for path in ("/healthz", LINK_PATH)]
+    assert [answer.status for answer in answers] == [200, 426]
 
 
 @pytest.mark.parametrize(

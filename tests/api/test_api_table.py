@@ -132,3 +132,16 @@ def test_operations_have_names_of_their_own() -> None:
 
 async def test_the_document_is_served(api: Api) -> None:
     assert await (await api.get("/api/0/openapi.json")).json() == document(ROUTES)
+
+
+async def test_no_page_but_one_asks_for_all_there_is_to_say_of_the_daemon(api: Api, world: World) -> None:
+    """It costs more the more users and hosts there are."""
+    asked = []
+    status = world.parts.status
+    world.parts.status = lambda: asked.append(1) or status()
+    for route in ROUTES:
+        if route.method == "GET" and route.media == "text/html" and not route.placeholders and route.path != "/status":
+            assert (await api.get(route.path, allow_redirects=False)).status in (200, 303), route.path
+    assert asked == []
+    assert (await api.get("/status")).status == 200
+    assert asked == [1]

@@ -12,6 +12,7 @@ from world import PASSWORD, Api, World
 from hbd import totp
 from hbd.config import Config
 from hbd.config.structs import ChannelSettings, HostConfig
+from hbd.web.channels import visible_channels
 
 
 class Client:
@@ -193,6 +194,11 @@ async def test_guessing_the_current_password_is_limited_too(bob: Client) -> None
     assert [await bob.status("PUT", "/users/me", body) for _ in range(11)] == [403] * 10 + [429]
 
 
+async def test_the_owner_of_a_channel_is_the_same_user_in_any_case(world: World, bob: Client) -> None:
+    config = Config(notification_channels={"own": ChannelSettings(type="email", private=True, owner="BOB")})
+    assert visible_channels(config, world.security.accounts.require("bob")) == {"own"}
+
+
 async def test_channels_one_cannot_see_are_dropped(api: Api, world: World) -> None:
     channels = {
         "ops": ChannelSettings(type="email"),
@@ -350,7 +356,7 @@ async def test_what_is_changed_holds_at_once_and_after_a_restart(world: World, a
     body = {"owner": "bob", "managers": ["ALICE"], "monitors": []}
     assert (await admin.said("PUT", "/hosts/web/access", body))["ok"] is True
     assert await bob.said("GET", "/hosts/web/access") == {"owner": "bob", "managers": ["alice"], "monitors": []}
-    await world.security.host_access.load()
+    await world.security.host_access.load(world.now.wall)
     assert world.security.host_access.of(host, world.parts.config).owner == "bob"
 
 
@@ -448,6 +454,20 @@ async def test_a_password_typed_as_a_name_is_not_written_down(api: Api, admin: C
     page = await admin.said("GET", "/audit")
     assert page["entries"][0]["outcome"] == "failed"
     assert "my-secret-password" not in str(page)
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", "/users"), ("PUT", "/users/bob")])
+async def test_channels_have_names_that_can_be_seen(admin: Client, bob: Client, method: str, path: str) -> None:
+    body = {"notification_channels": ["ops", "o\u0007ps"]} | ({"username": "carol"} if method == "POST" else {})
+    answer = await admin.ask(method, path, body)
+    assert (answer.status, (await answer.json())["error"][:25]) == (400, "notification_channels[1]:")
+
+
+async def test_of_as_many_entries_as_a_page_holds_there_is_no_next(admin: Client) -> None:
+    for number in range(3):
+        await admin.ask("PUT", "/users/alice", {"full_name": f"Alice {number}"})
+    page = await admin.said("GET", "/audit?limit=3&action=user.change")
+    assert (len(page["entries"]), page["next"]) == (3, None)
 
 
 async def test_the_audit_log_comes_in_pages(admin: Client) -> None:

@@ -1,17 +1,20 @@
-"""A web application over real parts: register, presence, rings, feed and a SQLite file; time stands still."""
+"""A web application over real parts: register, presence, rings, feed and a SQLite file; time stands still. Its
+fixtures are those of all tests that call it: ``world`` and ``api``."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
 import bcrypt
-from aiohttp import web
+import pytest
+from aiohttp import DummyCookieJar, web
 from aiohttp.test_utils import TestClient, TestServer
 
 from hbd.accounts import User
+from hbd.alerts import Alerts
 from hbd.config import Config
 from hbd.feed import Feed
 from hbd.hosts import Host, Hosts
@@ -24,7 +27,7 @@ from hbd.signin import Visitor
 from hbd.stats import Stats
 from hbd.store import Store, Turn
 from hbd.store.audit import Entry
-from hbd.web import schemas
+from hbd.web import make_app, schemas
 from hbd.web.frames import WebSocketFrames
 from hbd.web.hostview import HostViews
 from hbd.web.parts import Parts
@@ -54,8 +57,9 @@ class World:
         self.store = Store(path, self.stats)
         self.hosts = Hosts()
         self.presence = Presence(3.0, self.now)
+        self.alerts = Alerts()
         self.rings = Rings(20)
-        self.views = HostViews(self.hosts, self.presence, self.rings, clock=lambda: self.now.wall)
+        self.views = HostViews(self.hosts, self.presence, self.rings, self.alerts, clock=lambda: self.now.wall)
         self.feed = Feed(self.hosts, WebSocketFrames(self.views), self.stats, max_subscribers=50)
         self.problems: list[str] = []
         self.security = Security(Config(), self.store, self.stats, Passwords(rounds=4))
@@ -65,6 +69,7 @@ class World:
             hosts=self.hosts,
             rings=self.rings,
             presence=self.presence,
+            alerts=self.alerts,
             store=self.store,
             feed=self.feed,
             views=self.views,
@@ -79,6 +84,7 @@ class World:
             provider=lambda: self.security.provider,
             throttle=Throttle(0, 1),
             status=self.status,
+            urls=list,
             unready=lambda: self.problems,
             agent_link=self.agent_link,
         )
@@ -96,6 +102,7 @@ class World:
         await self.security.configure(config, self.hosts, self.now.wall)
         self.parts.config = config
         self.apply_access(self.hosts)
+        await self.security.announce()
 
     async def user(self, name: str, role: str = "viewer", password: str = PASSWORD) -> User:
         """A user who is in the store."""
@@ -169,3 +176,21 @@ class World:
 
     async def agent_link(self, request: web.Request) -> web.StreamResponse:
         return web.Response(status=426)
+
+
+@pytest.fixture(name="world")
+async def a_world(tmp_path: Path) -> AsyncIterator[World]:
+    made = World(tmp_path / "hbd.db")
+    await made.open()
+    yield made
+    await made.close()
+
+
+@pytest.fixture(name="api")
+async def a_client(world: World) -> AsyncIterator[Api]:
+    """A client of the whole application, with the feed running. It keeps no cookies: each test says who is calling."""
+    ticking = asyncio.create_task(world.feed.run())
+    async with TestClient(RealServer(make_app(world.parts)), cookie_jar=DummyCookieJar()) as client:
+        yield client
+        world.feed.close()
+    ticking.cancel()

@@ -74,11 +74,15 @@ class Callers:
         await self._accounts.change(operator, fields, entry("second_factor.set_up"))
         await self._keep_expired_session()
         await self._keep_disabled()
-        for name, (scope, names) in TOKENS.items():
-            _, self._kept[name] = await self._accounts.add_token(
-                self._accounts.require("admin"), name, entry("token.create"), scope=scope, hosts=names, expires=None
-            )
+        for name in TOKENS:
+            await self._keep_token(name)
         self._kept["agent key"] = AGENT_KEY
+
+    async def _keep_token(self, name: str) -> None:
+        scope, hosts = TOKENS[name]
+        _, self._kept[name] = await self._accounts.add_token(
+            self._accounts.require("admin"), name, entry("token.create"), scope=scope, hosts=hosts, expires=None
+        )
 
     async def _keep_expired_session(self) -> None:
         self._kept["expired session"] = await self._world.session("admin")
@@ -90,9 +94,11 @@ class Callers:
         await self._accounts.change(self._accounts.require("disabled"), {"enabled": False}, entry("user.change"))
 
     async def token(self, caller: str) -> str | None:
-        """What a caller shows; people come with a session of their own each time."""
+        """What a caller shows; people come with a session of their own each time, scripts with a token that is good."""
         if caller == "anonymous":
             return None
+        if caller in TOKENS and self._accounts.credential(self._kept[caller], time.time()) is None:
+            await self._keep_token(caller)
         return self._kept.get(caller) or await self._world.session(login_name(caller))
 
     async def headers(self, caller: str) -> dict[str, str]:

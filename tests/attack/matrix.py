@@ -24,7 +24,7 @@ CALLERS = NOBODY | HELD_BACK | PEOPLE | TOKENS
 SIGNED_IN = PEOPLE | TOKENS
 OWN_ACCOUNT = PEOPLE | HELD_BACK
 ADMINS = frozenset(("admin", "read token", "write token"))
-ADMINS_WHO_WRITE = frozenset(("admin", "write token"))
+ADMINS_THEMSELVES = frozenset(("admin",))
 OPERATORS = ADMINS | {"operator"}
 
 OWN, FOREIGN, UNKNOWN = "own host", "foreign host", "unknown host"
@@ -95,12 +95,18 @@ MATRIX: dict[str, list[Question]] = {
     "GET /api/0/messages": [*only(SIGNED_IN), Question(MONITORS, query="?host={host}")],
     # users
     "GET /api/0/users": only(ADMINS),
-    "POST /api/0/users": only(ADMINS_WHO_WRITE, 409, body={"username": OTHER_USER}),
+    "POST /api/0/users": only(ADMINS_THEMSELVES, 409, body={"username": OTHER_USER}),
     "GET /api/0/users/{user}": user(ADMINS),
-    "PUT /api/0/users/{user}": user(ADMINS_WHO_WRITE, body={"full_name": "Somebody"}),
-    "DELETE /api/0/users/{user}": user(ADMINS_WHO_WRITE, 409),  # users of the config stay
-    "DELETE /api/0/users/{user}/sessions": user(ADMINS_WHO_WRITE),
-    "DELETE /api/0/users/{user}/second_factor": user(ADMINS_WHO_WRITE, 409),  # they have none
+    "PUT /api/0/users/{user}": user(ADMINS_THEMSELVES, body={"full_name": "Somebody"}),
+    "DELETE /api/0/users/{user}": user(ADMINS_THEMSELVES, 409),  # users of the config stay
+    "DELETE /api/0/users/{user}/sessions": user(ADMINS_THEMSELVES),
+    "DELETE /api/0/users/{user}/second_factor": [
+        # The own one goes with a code alone, and another has none.
+        Question({SELF: frozenset(), OTHER: ADMINS_THEMSELVES, NO_USER: ADMINS_THEMSELVES}, 409)
+    ],
+    "GET /api/0/users/{user}/tokens": user(ADMINS_THEMSELVES),
+    "DELETE /api/0/users/{user}/tokens": user(ADMINS_THEMSELVES),
+    "DELETE /api/0/users/{user}/tokens/{id}": user(ADMINS_THEMSELVES, 404, path={"id": "0"}),
     # the own account
     "GET /api/0/users/me": only(SIGNED_IN | HELD_BACK),
     "PUT /api/0/users/me": only(OWN_ACCOUNT | {"write token"}, body={"full_name": "Me"}),

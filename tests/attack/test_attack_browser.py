@@ -79,6 +79,29 @@ async def test_s06_a_cookie_changes_nothing_for_the_page_of_another_site(
     assert after == before
 
 
+async def test_s06_a_page_that_came_in_the_clear_changes_nothing_over_tls(
+    api: Api, callers: Callers, world: World
+) -> None:
+    world.parts.config = Config(trusted_proxies=("127.0.0.1/32",))
+    cookie = {"Cookie": f"__Host-hbd={await callers.token('admin')}", "X-Forwarded-Proto": "https"}
+    for scheme, status in (("http", 403), ("https", 200)):
+        headers = cookie | {"Origin": f"{scheme}://{api.host}:{api.port}"}
+        assert (await api.put("/api/0/users/me", json={"full_name": "Root"}, headers=headers)).status == status
+
+
+async def test_s06_the_port_of_hbd_itself_is_another_origin_to_forms(api: Api, callers: Callers, world: World) -> None:
+    """Behind a proxy anything may listen there."""
+    cookie = {"Cookie": f"hbd_session={await callers.token('admin')}"}
+    headers = cookie | {"Origin": f"http://{api.host}:{world.parts.config.hbd_port}"}
+    assert (await api.put("/api/0/users/me", json={"full_name": "Root"}, headers=headers)).status == 403
+
+
+async def test_s06_asking_what_signing_out_would_do_signs_nobody_out(api: Api, callers: Callers) -> None:
+    cookie = {"Cookie": f"hbd_session={await callers.token('viewer')}"}
+    answer = await api.head("/logout", headers=cookie, allow_redirects=False)
+    assert (answer.status, "Set-Cookie" in answer.headers) == (303, False)
+
+
 async def test_s06_a_session_opened_by_another_sites_form_is_refused(api: Api, callers: Callers) -> None:
     """Nobody is signed in to somebody else's account."""
     form = {"username": "viewer", "password": PASSWORD}

@@ -12,6 +12,7 @@ import bcrypt
 from aiohttp import web
 
 from hbd.accounts import User
+from hbd.alerts import Alerts
 from hbd.config import Config
 from hbd.feed import Feed
 from hbd.hosts import Host, Hosts
@@ -44,6 +45,7 @@ class FedDaemon:
         self.store.messages = self
         self.security: Security
         self.hosts = Hosts()
+        self.alerts = Alerts()
         self.rings = Rings()
         self.presence = Presence(GRACE, self.now)
         self.messages: list[Message] = []
@@ -64,13 +66,14 @@ class FedDaemon:
         self.security = security = Security(self.config, self.store, stats)
         await security.load(self.now.wall)
         security.accounts.changed.append(lambda: self.feed.review(time.monotonic()))
-        views = HostViews(self.hosts, self.presence, self.rings)
+        views = HostViews(self.hosts, self.presence, self.rings, self.alerts)
         self.feed = Feed(self.hosts, WebSocketFrames(views), stats)
         parts = Parts(
             config=self.config,
             hosts=self.hosts,
             rings=self.rings,
             presence=self.presence,
+            alerts=self.alerts,
             store=self.store,
             feed=self.feed,
             views=views,
@@ -85,6 +88,7 @@ class FedDaemon:
             throttle=Throttle(0, 0),
             provider=lambda: security.provider,
             status=self.status,
+            urls=self.told_urls,
             unready=list,
             agent_link=self._no_agent,
         )
@@ -136,13 +140,16 @@ class FedDaemon:
     async def _no_agent(self, request: web.Request) -> web.StreamResponse:
         return web.Response(status=426)
 
+    def told_urls(self) -> list[str]:
+        return [self.origin] if self.urls is None else self.urls
+
     def status(self) -> schemas.Status:
         return schemas.Status(
             version="1.2.3",
             started=self.now.wall - 3600,
             uptime_seconds=3600.0,
             config_file=None,
-            urls=[self.origin] if self.urls is None else self.urls,
+            urls=self.told_urls(),
             users=len(self.security.accounts),
             warnings=["a warning"],
             reload=schemas.Reload(

@@ -19,7 +19,8 @@ from playwright.async_api import Locator, Page, Request, expect
 
 from hbd import totp
 from hbd.config import Config
-from hbd.config.structs import Auth, Oidc
+from hbd.config.structs import Auth, ChannelSettings, Oidc
+from hbd.store.audit import Entry
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -238,6 +239,31 @@ async def test_profile_keeps_the_full_name(people: FedDaemon, open_page: OpenPag
     await expect(page.locator("#me .face")).to_have_text("BB")
 
 
+async def test_channels_are_chosen_from_those_that_one_may_use(people: FedDaemon, open_page: OpenPage) -> None:
+    private = ChannelSettings(type="email", private=True, owner="alice")
+    channels = {"phone": ChannelSettings(type="ntfy"), "mail": ChannelSettings(type="email"), "alices": private}
+    await configured(people, Config(notification_channels=channels))
+    page = await sign_in(open_page, people, "bob", "/profile")
+    offered = page.locator("#channels")
+    await expect(offered.locator("label")).to_have_text(["mail", "phone"])
+    for name, chosen in (("phone", ["phone"]), ("mail", ["mail", "phone"])):
+        await offered.get_by_label(name).check()
+        await page.get_by_role("button", name="Save").click()
+        await expect(page.locator(".toast")).to_have_text("Saved")
+        assert sorted(people.security.accounts.require("bob").channels) == chosen
+        await page.reload()
+    await expect(offered.get_by_role("checkbox", checked=True)).to_have_count(2)
+    await offered.get_by_label("phone").uncheck()
+    await page.get_by_role("button", name="Save").click()
+    await expect(page.locator(".toast")).to_have_text("Saved")
+    assert people.security.accounts.require("bob").channels == ("mail",)
+
+
+async def test_where_there_are_no_channels_the_page_says_so(people: FedDaemon, open_page: OpenPage) -> None:
+    page = await sign_in(open_page, people, "bob", "/profile")
+    await expect(page.locator("#channels")).to_contain_text("None are configured that you may use.")
+
+
 async def test_picture_from_a_file_becomes_the_avatar(people: FedDaemon, open_page: OpenPage, tmp_path: Path) -> None:
     page = await sign_in(open_page, people, "bob", "/profile")
     picture = tmp_path / "me.png"
@@ -398,6 +424,33 @@ async def test_last_admin_stays_and_the_reason_is_told(people: FedDaemon, open_p
     await page.locator("#edit-role").select_option("viewer")
     await page.get_by_role("button", name="Save").click()
     await expect(page.locator("#edit-user").get_by_role("alert")).to_contain_text("last admin")
+
+
+async def test_revoking_all_tokens_names_the_user_and_asks_once(people: FedDaemon, open_page: OpenPage) -> None:
+    accounts = people.security.accounts
+    entry = Entry(time=time.time(), user="", via="cli", action="token.create")
+    for name in ("backup", "graphs"):
+        await accounts.add_token(accounts.require("bob"), name, entry, scope="read", hosts=None, expires=None)
+    page = await sign_in(open_page, people, "alice", "/users")
+    await page.get_by_role("button", name="Edit olga").click()
+    await expect(page.locator("#revoke-tokens")).to_be_hidden()
+    await page.locator("#edit-user").get_by_role("button", name="Cancel").click()
+    await page.get_by_role("button", name="Edit bob").click()
+    await page.get_by_role("button", name="Revoke all tokens (2)").click()
+    await expect(page.locator("#confirm h2")).to_have_text("Revoke all API tokens of bob?")
+    await expect(page.locator("#confirm .what")).to_contain_text("2 API tokens of bob")
+    await page.locator("#confirm").get_by_role("button", name="Revoke").click()
+    await expect(page.locator(".toast")).to_have_text("All API tokens are revoked")
+    assert accounts.tokens(accounts.require("bob")) == []
+
+
+async def test_own_password_is_changed_on_the_profile_page(people: FedDaemon, open_page: OpenPage) -> None:
+    page = await sign_in(open_page, people, "alice", "/users")
+    for name, own in (("alice", True), ("bob", False)):
+        await page.get_by_role("button", name=f"Edit {name}").click()
+        await expect(page.locator("#password-part")).to_be_visible(visible=not own)
+        await expect(page.locator("#own-account")).to_be_visible(visible=own)
+        await page.locator("#edit-user").get_by_role("button", name="Cancel").click()
 
 
 async def test_deleting_names_the_user_and_asks_once(people: FedDaemon, open_page: OpenPage) -> None:

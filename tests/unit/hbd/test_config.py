@@ -298,11 +298,10 @@ def test_channel_settings_do_not_print_what_they_hold(read: Read) -> None:
 @pytest.mark.parametrize(
     ("text", "warning"),
     [
-        ("threshold_configs: {a: {}}", "threshold_configs: read, but this version judges no thresholds yet"),
         ("plans: {big: }", "plans: read, but this version watches no processes yet"),
         (
-            "hosts: {a: {threshold_config: default}, b: {threshold_config: default}}",
-            "hosts.a.threshold_config: read, but this version judges no thresholds yet (and 1 more of the kind)",
+            "hosts: {a: {notification_channels: [x]}, b: {notification_channels: [x]}}",
+            "hosts.a.notification_channels: read, but this version sends no notifications yet (and 1 more of the kind)",
         ),
         (
             "hosts: {a: {watch: false}}",

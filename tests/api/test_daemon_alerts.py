@@ -1,0 +1,199 @@
+"""A whole daemon that judges: from a sample or a silence to the alert, over commits, restarts and reloads."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from test_daemon import House, report
+
+from hbd.daemon import Daemon
+from hbd.errors import StorageError
+from hbd.model import Beat, Family, Heartbeat, Level, Moment
+
+RULES = """
+threshold_configs:
+  default:
+    cpu_monitor:
+      cpu_percent: {warning: 80, critical: 90, display: CPU}
+"""
+PATH = "cpu_monitor.cpu_percent"
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    made = House(tmp_path)
+    made.write(RULES)
+    yield made
+    await made.stop()
+
+
+async def cpu(daemon: Daemon, value: float, seq: int, name: str = "web-1") -> None:
+    await report(daemon, name, seq=seq, data={"cpu_percent": value})
+
+
+async def get(daemon: Daemon, path: str) -> Any:
+    async with aiohttp.request("GET", f"{daemon.urls[0]}api/0/{path}") as answer:
+        return await answer.json()
+
+
+async def told(daemon: Daemon) -> list[str]:
+    """The journal, oldest first, without what the daemon says of itself."""
+    await report(daemon, "tail", seq=int(asyncio.get_running_loop().time() * 1e6), plugin="x", data={"y": 1})
+    messages = await daemon.store.messages.recent(100)
+    return [message.msg for message in reversed(messages) if message.host == "web-1" and "first" not in message.msg]
+
+
+async def test_a_sample_past_a_threshold_is_an_alert_when_its_report_is_acknowledged(house: House) -> None:
+    daemon = await house.start()
+    await cpu(daemon, 95.5, 1)
+    (alert,) = (found := await get(daemon, "alerts"))["alerts"]
+    assert (alert["hostname"], alert["metric_path"], alert["level"], alert["last_value"], alert["reason"]) == (
+        "web-1",
+        PATH,
+        "CRITICAL",
+        95.5,
+        "CPU 95.5 > 90",
+    )
+    assert (found["summary"], found["host_count"]) == ({"critical": 1, "warning": 0, "unknown": 0, "total": 1}, 1)
+
+
+async def test_all_that_has_a_threshold_is_listed_for_its_host(house: House) -> None:
+    daemon = await house.start()
+    await cpu(daemon, 10, 1)
+    found = await get(daemon, "hosts/web-1/alerts")
+    listed = {alert["metric_path"]: alert["level"] for alert in found["alerts"]}
+    assert listed == {PATH: "OK", "presence.host": "OK", "presence.IPv4": "OK"}
+    assert found["summary"] == {"ok": 3, "warning": 0, "critical": 0, "unknown": 0}
+
+
+async def test_a_level_that_changes_leaves_one_line_in_the_journal(house: House) -> None:
+    daemon = await house.start()
+    for seq, value in enumerate((95, 96, 10, 11), start=1):
+        await cpu(daemon, value, seq)
+    assert await told(daemon) == [f"CRITICAL: {PATH}: CPU 95 > 90", f"OK: {PATH}: CPU 10, no longer > 80"]
+
+
+async def test_alerts_and_what_was_told_outlive_a_restart(house: House) -> None:
+    daemon = await house.start()
+    await cpu(daemon, 95, 1)
+    since = (await get(daemon, "alerts"))["alerts"][0]["since"]
+    daemon = await house.restart()
+    (alert,) = (await get(daemon, "alerts"))["alerts"]
+    assert (alert["level"], alert["since"]) == ("CRITICAL", since)
+    await cpu(daemon, 96, 2)
+    await cpu(daemon, 10, 3)
+    assert (await get(daemon, "alerts"))["alerts"] == []
+    assert [line for line in await told(daemon) if PATH in line] == [
+        f"CRITICAL: {PATH}: CPU 95 > 90",
+        f"OK: {PATH}: CPU 10, no longer > 80",
+    ]
+
+
+async def test_nothing_is_told_of_a_report_that_is_not_on_disk(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    daemon = await house.start()
+    await cpu(daemon, 10, 1)
+    record = daemon.store.record
+
+    async def full(turn: object) -> None:
+        raise StorageError("full")
+
+    monkeypatch.setattr(daemon.store, "record", full)
+    with pytest.raises(StorageError):
+        await cpu(daemon, 95, 2)
+    assert daemon.alerts.totals().critical == 0
+    monkeypatch.setattr(daemon.store, "record", record)
+    await cpu(daemon, 95, 2)
+    assert await told(daemon) == [f"CRITICAL: {PATH}: CPU 95 > 90"]
+    assert len(await daemon.store.alerts.events(10)) == 1
+
+
+async def test_a_rule_that_is_taken_away_ends_its_alert(house: House) -> None:
+    daemon = await house.start()
+    await cpu(daemon, 95, 1)
+    house.write("threshold_configs: {default: {cpu_monitor: {cpu_percent: {enabled: false}}}}\n")
+    assert (await daemon.reload()).ok
+    await cpu(daemon, 96, 2)
+    assert (await get(daemon, "alerts"))["alerts"] == []
+
+
+async def test_a_host_may_have_rules_of_its_own(house: House) -> None:
+    house.write(
+        RULES
+        + "  calm: {cpu_monitor: {cpu_percent: {warning: 99}}}\nhosts: {web-1: {threshold_config: [default, calm]}}\n"
+    )
+    daemon = await house.start()
+    for name in ("web-1", "web-2"):
+        await cpu(daemon, 95, 1, name)
+    assert [alert["hostname"] for alert in (await get(daemon, "alerts"))["alerts"]] == ["web-2"]
+
+
+async def test_the_feed_tells_of_an_alert_and_of_its_end(house: House) -> None:
+    daemon = await house.start()
+    await cpu(daemon, 10, 1)
+    async with aiohttp.ClientSession() as session, session.ws_connect(f"{daemon.urls[0]}hbd?types=alert") as ws:
+        for seq, value in ((2, 95.5), (3, 10.0)):
+            await cpu(daemon, value, seq)
+            message = await ws.receive_json(timeout=10)
+            data = message["data"]
+            level = "CRITICAL" if value > 90 else "OK"
+            assert message["type"] == "alert"
+            assert (data["hostname"], data["metric_path"], data["level"], data["last_value"]) == (
+                "web-1",
+                PATH,
+                level,
+                value,
+            )
+
+
+async def silent(daemon: Daemon, seconds: float) -> None:
+    """Let web-1 be silent for that long, in the daemon's own time, and have it written."""
+    now = Moment.now()
+    step = 1.0
+    for second in range(int(seconds)):
+        daemon.pipeline.tick(Moment(now.wall + second * step, now.mono + second * step))
+    await report(daemon, "tail", seq=int(now.wall * 1e6), plugin="x", data={"y": 1})
+
+
+async def test_a_host_that_falls_silent_is_an_alert_until_it_is_heard(house: House) -> None:
+    daemon = await house.start()
+    await cpu(daemon, 10, 1)
+    host = daemon.hosts.require("web-1")
+    await silent(daemon, 60)
+    assert daemon.alerts.level(host.id, "presence.host") is Level.CRITICAL
+    daemon.pipeline.beat(
+        Heartbeat(host.id, Family.IPV4, "192.0.2.1", "0123456789abcdef", 1, interval=10.0), 4, Moment.now()
+    )
+    await report(daemon, "tail", seq=5, plugin="x", data={"y": 1})
+    assert daemon.alerts.level(host.id, "presence.host") is Level.OK
+
+
+async def test_the_silence_of_a_host_that_nobody_watches_is_no_alert(house: House) -> None:
+    house.write(RULES + "watchhosts: [other]\n")
+    daemon = await house.start()
+    await cpu(daemon, 10, 1)
+    await silent(daemon, 60)
+    assert daemon.alerts.get(daemon.hosts.require("web-1").id, "presence.host") is None
+
+
+async def test_a_host_that_was_stopped_on_purpose_is_no_alert(house: House) -> None:
+    daemon = await house.start()
+    await cpu(daemon, 10, 1)
+    host = daemon.hosts.require("web-1")
+    daemon.pipeline.farewell(host.id, Beat.STOPPED, Moment.now())
+    await silent(daemon, 60)
+    assert daemon.alerts.level(host.id, "presence.host") is Level.OK
+
+
+async def test_a_removed_host_takes_its_alerts_along(house: House) -> None:
+    daemon = await house.start()
+    await cpu(daemon, 95, 1)
+    host = daemon.hosts.require("web-1")
+    await daemon.enrolment.remove(host)
+    daemon.pipeline.forget(host)
+    assert daemon.alerts.totals().critical == 0
+    assert await daemon.store.alerts.all() == []
