@@ -13,6 +13,7 @@ import random
 import socket
 import time
 from collections.abc import Callable
+from math import inf
 
 from hbc.wire import ECHO_BYTES, Beat, pack_beat, unpack_echo
 
@@ -22,10 +23,19 @@ FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 RESOLVE_SECONDS = 300.0  # how long an address is used unasked
 RESOLVE_AFTER_FAILURE = 30.0  # the same while beats fail or stay unanswered
 _UNANSWERED_IS_FAILURE = 3
-_OPENING_BEATS = 10  # a start is told this often at the most where no echo comes
+_OPENING_BEATS = 30  # a start is told this often at the most where no echo comes
+MOST_REPEATS = 24  # beats out of turn while none is answered, for three intervals; then the path is blocked or gone
 _FAREWELLS = 3
 _FAREWELL_GAP = 0.05  # seconds
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+def repeat_after(interval: float) -> float:
+    """How long a beat may stay unanswered before the next one comes out of turn. Seconds.
+
+    Three intervals then hold enough of them for one to arrive even where every fifth datagram is lost.
+    """
+    return interval / 8
 
 
 class Pulse:
@@ -39,6 +49,8 @@ class Pulse:
         self.unanswered = 0  # beats since the last answer
         self._opening = opening
         self._seq = 0
+        self._unheard = 0  # beats since any was answered, be it not the last
+        self._last = -inf
         self._sent: dict[int, float] = {}  # the last few beats without an answer: seq → when
 
     def next(self, now: float, wall: float, interval: float, kind: str | None = None) -> Beat:
@@ -49,6 +61,8 @@ class Pulse:
         rtt = self.rtt if self.unanswered == 0 else None
         self._seq += 1
         self.unanswered += 1
+        self._unheard += 1
+        self._last = now
         self._sent[self._seq] = now
         while len(self._sent) > 2 * _UNANSWERED_IS_FAILURE:
             del self._sent[next(iter(self._sent))]
@@ -62,9 +76,16 @@ class Pulse:
         if sent is None:
             return
         self._opening = ""
+        self._unheard = 0
         if seq == self._seq:
             self.unanswered = 0
             self.rtt = now - sent
+
+    def repeat_at(self, interval: float) -> float:
+        """When a beat is due out of turn because the last ones were not answered; inf: not at all."""
+        if not 0 < self._unheard <= MOST_REPEATS:
+            return inf
+        return self._last + max(repeat_after(interval), 2 * (self.rtt or 0.0))
 
     @property
     def failing(self) -> bool:
@@ -216,11 +237,14 @@ class Heart:
         due = time.monotonic() + random.uniform(0.0, min(1.0, self.interval / 4))  # noqa: S311
         while True:
             self._aimed.clear()
+            out_of_turn = min(path.pulse.repeat_at(self.interval) for path in self.paths)
             try:
-                async with asyncio.timeout(due - time.monotonic()):
+                async with asyncio.timeout(min(due, out_of_turn) - time.monotonic()):
                     await self._aimed.wait()
             except TimeoutError:
-                pass
+                if time.monotonic() < due:
+                    self._repeat()
+                    continue
             self._beat()
             now = time.monotonic()
             if self._paced:
@@ -236,6 +260,13 @@ class Heart:
             await asyncio.sleep(_FAREWELL_GAP)
         for path in self.paths:
             path.close()
+
+    def _repeat(self) -> None:
+        """Where the last beat was not answered, it or its echo may be lost."""
+        now = time.monotonic()
+        for path in self.paths:
+            if path.pulse.repeat_at(self.interval) <= now:
+                path.beat(self.interval)
 
     def _beat(self, kind: str | None = None) -> None:
         for path in self.paths:

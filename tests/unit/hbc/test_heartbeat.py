@@ -3,11 +3,12 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
+from math import inf
 from typing import cast
 
 import pytest
 
-from hbc.heartbeat import FAMILIES, Heart, Pulse
+from hbc.heartbeat import FAMILIES, MOST_REPEATS, Heart, Pulse
 from hbc.wire import Beat, beat_key_id, key_hash, key_id, pack_echo, unpack_beat
 
 RUN = "00112233445566aa"
@@ -38,7 +39,7 @@ def test_start_is_told_until_a_beat_is_answered() -> None:
 
 
 def test_start_is_not_told_for_ever_where_nothing_answers() -> None:
-    assert [beat.kind for beat in beats(pulse(), 12)] == ["booted"] * 10 + ["alive"] * 2
+    assert [beat.kind for beat in beats(pulse(), 32)] == ["booted"] * 30 + ["alive"] * 2
 
 
 def test_round_trip_goes_into_the_next_beat() -> None:
@@ -78,6 +79,39 @@ def test_three_beats_without_an_answer_are_a_failure() -> None:
     assert not heart.failing
     beats(heart, 1)
     assert heart.failing
+
+
+def test_beat_without_an_answer_is_followed_by_another_out_of_turn() -> None:
+    heart = pulse()
+    assert heart.repeat_at(8.0) == inf
+    heart.next(100.0, 0.0, 8.0)
+    assert heart.repeat_at(8.0) == 101.0
+    heart.answered(RUN, 1, 100.1)
+    assert heart.repeat_at(8.0) == inf
+
+
+def test_answer_to_an_earlier_beat_ends_the_repeats() -> None:
+    heart = pulse()
+    heart.next(100.0, 0.0, 8.0)
+    heart.next(101.0, 0.0, 8.0)
+    heart.answered(RUN, 1, 101.5)
+    assert heart.repeat_at(8.0) == inf
+
+
+def test_slow_network_is_given_its_time_to_answer() -> None:
+    heart = pulse()
+    heart.next(100.0, 0.0, 1.0)
+    heart.answered(RUN, 1, 100.3)
+    heart.next(101.0, 0.0, 1.0)
+    assert heart.repeat_at(1.0) == pytest.approx(101.6)
+
+
+def test_path_that_answers_nothing_gets_no_more_than_its_share_of_repeats() -> None:
+    heart = pulse()
+    beats(heart, MOST_REPEATS)
+    assert heart.repeat_at(10.0) < inf
+    beats(heart, 1)
+    assert heart.repeat_at(10.0) == inf
 
 
 def test_farewell_names_its_kind() -> None:

@@ -481,6 +481,7 @@ async def test_chatter_in_place_of_a_welcome_is_a_failed_server(tmp_path: Path, 
         try:
             while True:
                 await socket.send("{}")
+                await asyncio.sleep(0)  # else sending holds the loop, which the agent shares
         except ConnectionClosed:
             pass
 
