@@ -16,6 +16,13 @@ Off and rising, on and clearing differ in a timer that runs; who leaves them sid
 The level that is told is the highest that is on. A duration of 0 passes at once. Because "at least WARNING" contains
 "at least CRITICAL", a value that swings between the two is told as WARNING after ``for``, CRITICAL has its own ``for``
 from the first sample that showed it, and the way back from CRITICAL to WARNING takes ``keep_firing_for``.
+
+A path whose level turns too often is flapping: its problem then stays open, even while the level is OK, until the level
+has not changed for a while::
+
+    steady ── level turned ``Flapping.changes`` times ``within`` that long ──► flapping
+       ▲                                                                         │
+       └──────────────── level did not change for ``calm`` ──────────────────────┘
 """
 
 from __future__ import annotations
@@ -23,7 +30,7 @@ from __future__ import annotations
 import operator
 from hashlib import blake2b
 from math import inf
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -36,6 +43,7 @@ if TYPE_CHECKING:
 ORDER = (Level.OK, Level.UNKNOWN, Level.WARNING, Level.CRITICAL)
 TIMED = ORDER[1:]  # the levels that have a switch
 RANK = {level: rank for rank, level in enumerate(ORDER)}
+LATE = 3600.0  # seconds; what lies further back is no late sample, but a clock that was set
 SLACK = 0.001  # seconds; times that went through the wall clock's large numbers and back are not exact
 
 _OK = Level.OK
@@ -47,10 +55,28 @@ _BEYOND = {
     "==": operator.eq,
     "!=": operator.ne,
 }
+_FLAPPING: dict[tuple[bool, bool], Literal["", "begins", "goes on", "ends"]] = {
+    (False, False): "",
+    (False, True): "begins",
+    (True, True): "goes on",
+    (True, False): "ends",
+}
+
+
+class Flapping(Struct, frozen=True):
+    """When a path flaps: its level turned so often within so many seconds, until it kept still for ``calm`` seconds.
+
+    A level turns when it changes in the other direction than before: it got worse and gets better, or the reverse.
+    changes: 0 switches it off.
+    """
+
+    changes: int = 6
+    within: float = 1800.0
+    calm: float = 900.0
 
 
 class Timer(Struct, frozen=True, gc=False):
-    """A switch that is to turn. wall: Unix seconds, since: monotonic seconds, of the sample that started it."""
+    """Something that is to happen. wall: Unix seconds, since: monotonic seconds, of the sample that started it."""
 
     wall: float
     since: float
@@ -65,7 +91,9 @@ class Told(Struct, frozen=True, gc=False):
     """What is told of one path. since: Unix seconds; source: the config whose rule it is; reason: in words.
 
     timers: of UNKNOWN, WARNING and CRITICAL, None where none runs; () when none does at all.
-    problem: id of the problem that is open, "" while OK. number: problems so far; step: events of the last of them.
+    problem: id of the problem that is open, "" while there is none. number: problems so far; step: events of the last
+    of them. worse: whether the last change of level was for the worse. turns: when the level turned lately.
+    calm: runs since the last change of level, only while the path is flapping.
     """
 
     level: Level
@@ -76,11 +104,19 @@ class Told(Struct, frozen=True, gc=False):
     problem: str = ""
     number: int = 0
     step: int = 0
+    worse: bool = False
+    turns: tuple[Moment, ...] = ()
+    calm: Timer | None = None
 
     @property
     def due(self) -> float:
         """When the next timer ends, monotonic seconds."""
-        return min(timer.due for timer in self.timers if timer is not None) if self.timers else inf
+        first = min(timer.due for timer in self.timers if timer is not None) if self.timers else inf
+        return first if self.calm is None else min(first, self.calm.due)
+
+    @property
+    def flapping(self) -> bool:
+        return self.calm is not None
 
     @property
     def memorable(self) -> bool:
@@ -120,6 +156,11 @@ class Alert(Struct, frozen=True, gc=False):
         return self.told.problem
 
     @property
+    def flapping(self) -> bool:
+        """Whether its level turns so often that its problem stays open even while it is OK."""
+        return self.told.calm is not None
+
+    @property
     def source(self) -> str:
         return self.told.source
 
@@ -143,7 +184,9 @@ class Alert(Struct, frozen=True, gc=False):
 class AlertEvent(Struct, frozen=True, gc=False):
     """One change of what is told. id: unique, the same when it is worked out again; at: Unix seconds.
 
-    problem: of all events from the first level that is not OK to the OK that ends it.
+    problem: of all events from the first level that is not OK to the OK that ends it. flapping: "" for what is steady;
+    while it "begins" and "goes on" the problem is open whatever the level; with what "ends" it the level counts again,
+    and is mostly the same as before.
     """
 
     id: str
@@ -155,10 +198,19 @@ class AlertEvent(Struct, frozen=True, gc=False):
     at: float
     value: float | None
     reason: str
+    flapping: Literal["", "begins", "goes on", "ends"] = ""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the problem goes on after this."""
+        return self.after is not _OK or self.flapping in ("begins", "goes on")
 
 
 class AlertRow(Struct, frozen=True, gc=False):
-    """An alert as it is stored; times are Unix seconds. timers: level, since when, how many seconds it runs."""
+    """An alert as it is stored; times are Unix seconds. timers: level, since when, how many seconds it runs.
+
+    calm: since when, how many seconds; None unless it is flapping. All else as in ``Told``.
+    """
 
     host_id: int
     path: str
@@ -173,13 +225,19 @@ class AlertRow(Struct, frozen=True, gc=False):
     problem: str
     number: int
     step: int
+    worse: bool
+    turns: tuple[float, ...]
+    calm: tuple[float, float] | None
 
 
 class Change(NamedTuple):
-    """A timer came due. edge: the switch that speaks for it: the worst that went on, or the least bad that went off."""
+    """A timer came due. edge: the switch that speaks for it: the worst that went on, or the least bad that went off;
+    None when it flaps no more and that is all. at: Unix seconds; span: seconds that the timer ran.
+    """
 
     told: Told
-    edge: Level
+    edge: Level | None
+    at: float
     span: float
 
 
@@ -198,7 +256,7 @@ def seen(told: Told, level: Level, at: Moment, hold: float, keep: float) -> Told
     return told if after == told.timers else replace(told, timers=after)
 
 
-def next_change(told: Told, name: tuple[int, str], now: Moment, until: float) -> Change | None:
+def next_change(told: Told, name: tuple[int, str], flapping: Flapping, now: Moment, until: float) -> Change | None:
     """What the timer that ends first makes of it, if it does by ``until`` (monotonic seconds).
 
     name: host id and path. now: only for the wall time that the change is dated with.
@@ -206,6 +264,10 @@ def next_change(told: Told, name: tuple[int, str], now: Moment, until: float) ->
     first = told.due
     if first > until + SLACK:
         return None
+    if told.calm is not None and told.calm.due <= first + SLACK:
+        problem = "" if told.level is _OK else told.problem
+        calmed = replace(told, problem=problem, step=told.step + 1, calm=None)
+        return Change(calmed, None, _ended(told.calm, now), told.calm.span)
     ended = [rank for rank, timer in enumerate(told.timers, 1) if timer is not None and timer.due <= first + SLACK]
     on = RANK[told.level]
     edge = ended[-1] if ended[-1] > on else ended[0]
@@ -215,28 +277,66 @@ def next_change(told: Told, name: tuple[int, str], now: Moment, until: float) ->
     timers = tuple(
         None if min(on, after) < rank <= max(on, after) else kept for rank, kept in enumerate(told.timers, 1)
     )
-    changed = enter(
-        told,
-        ORDER[after],
-        name,
-        at=timer.wall if not timer.span else round(now.wall - (now.mono - timer.due), 3),
-        began=began.wall if began else timer.wall,
-    )
-    return Change(replace(changed, timers=timers if any(timers) else ()), ORDER[edge], timer.span)
+    at = Moment(_dated(_ended(timer, now), told.since), timer.due)
+    changed = enter(told, ORDER[after], name, flapping, at=at, began=began.wall if began else timer.wall)
+    return Change(replace(changed, timers=timers if any(timers) else ()), ORDER[edge], at.wall, timer.span)
 
 
-def enter(told: Told, level: Level, name: tuple[int, str], *, at: float, began: float) -> Told:
+def enter(told: Told, level: Level, name: tuple[int, str], flapping: Flapping, *, at: Moment, began: float) -> Told:
     """Tell another level. A problem has one id from the first level that is not OK to the OK that ends it.
 
-    at, began: Unix seconds of this change, and of the sample with which a problem that opens here began.
+    at: of this change; began: Unix seconds of the sample with which a problem that opens here began.
     """
+    worse = RANK[level] > RANK[told.level]
+    turns = told.turns
+    if worse is not told.worse and flapping.changes:
+        turns = (*(turn for turn in turns if turn.mono >= at.mono - flapping.within - SLACK), at)
+    # Who flaps goes on with every change, turn or not: it is not calm.
+    flaps = flapping.changes > 0 and (told.flapping or len(turns) >= flapping.changes)
     problem, number, step = told.problem, told.number, told.step + 1
-    if told.level is _OK:
+    if not problem:
         number, step = number + 1, 1
         # The time keeps apart what is numbered anew after a path was gone, the number what has the same time.
         text = f"{name[0]}\n{name[1]}\n{number}\n{began!r}"
         problem = blake2b(text.encode(errors="surrogatepass"), digest_size=10).hexdigest()
-    return replace(told, level=level, since=at, problem="" if level is _OK else problem, number=number, step=step)
+    return replace(
+        told,
+        level=level,
+        since=at.wall,
+        problem="" if level is _OK and not flaps else problem,
+        number=number,
+        step=step,
+        worse=worse,
+        turns=() if flaps or told.flapping else turns,
+        calm=Timer(at.wall, at.mono, flapping.calm) if flaps else None,
+    )
+
+
+def _ended(timer: Timer, now: Moment) -> float:
+    """When a timer ended, Unix seconds."""
+    return timer.wall if not timer.span else round(now.wall - (now.mono - timer.due), 3)
+
+
+def _dated(at: float, since: float) -> float:
+    """What a sample shows that comes late is dated no earlier than what was told before it came."""
+    return since if at < since <= at + LATE else at
+
+
+def event_of(alert: Alert, told: Told, reason: str, at: float) -> AlertEvent:
+    """What to say of an alert that comes to be told otherwise."""
+    problem = told.problem or alert.problem
+    return AlertEvent(
+        id=f"{problem}-{told.step}",
+        problem=problem,
+        host_id=alert.host_id,
+        path=alert.path,
+        before=alert.level,
+        after=told.level,
+        at=at,
+        value=alert.value,
+        reason=reason,
+        flapping=_FLAPPING[alert.flapping, told.flapping],
+    )
 
 
 # --------------------------------------------------------------------------------------------------------------- rows
@@ -265,6 +365,9 @@ def to_row(alert: Alert) -> AlertRow:
         problem=told.problem,
         number=told.number,
         step=told.step,
+        worse=told.worse,
+        turns=tuple(turn.wall for turn in told.turns),
+        calm=(told.calm.wall, told.calm.span) if told.calm else None,
     )
 
 
@@ -280,6 +383,9 @@ def from_row(row: AlertRow, now: Moment) -> Alert:
         problem=row.problem,
         number=row.number,
         step=row.step,
+        worse=row.worse,
+        turns=tuple(moment_of(wall, now) for wall in row.turns),
+        calm=Timer(row.calm[0], moment_of(row.calm[0], now).mono, row.calm[1]) if row.calm else None,
     )
     return Alert(row.host_id, row.path, row.plugin, row.value, row.checked, None, told)
 
@@ -287,15 +393,18 @@ def from_row(row: AlertRow, now: Moment) -> Alert:
 # -------------------------------------------------------------------------------------------------------------- words
 
 
-def in_words(value: float | None, rule: Rule | None, change: Change) -> str:
+def in_words(alert: Alert, change: Change) -> str:
     """Why a change was told: ``CPU 95.5 > 90 for 5 min``, ``CPU 40, no longer > 90``."""
+    value, rule = alert.value, alert.rule
+    if change.edge is None:
+        return alert.reason
     lasted = f" for {spell(change.span)}" if change.span else ""
     if value is None or rule is None:
         return f"{'the last value' if value is None else _number(value)}{lasted}"
     threshold = rule.threshold
     shown = f"{threshold.display} {_number(value)}" if threshold.display else _number(value)
     if threshold.operator == "nagios":
-        return f"check answers {shown}{lasted}"
+        return f"{threshold.display or 'check'} answers {_number(value)}{lasted}"
     limits = [threshold.warning, threshold.critical]
     if change.edge is Level.CRITICAL:
         limits.reverse()

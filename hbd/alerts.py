@@ -6,7 +6,7 @@ How one path goes from level to level is in ``hbd.alert_state``, with its diagra
                        ── new path: starts at OK
                        ── known path: timers that ended before the sample turn first, then the sample counts
                        ── path that it does not have any more: ends
-    tick               ── timers that ended by now turn; paths without a rule end
+    tick               ── timers that ended by now turn; what kept still flaps no more; paths without a rule end
     liveness           ── acts at once
 
 Changes are planned, written, and only then adopted::
@@ -39,8 +39,10 @@ from hbd.alert_state import (
     AlertEvent,
     AlertRow,
     Change,
+    Flapping,
     Told,
     enter,
+    event_of,
     from_row,
     in_words,
     moment_of,
@@ -53,9 +55,10 @@ from hbd.model import Level, Moment
 if TYPE_CHECKING:
     from hbd.rules import Verdict
 
-__all__ = ["Alert", "AlertEvent", "AlertRow", "Alerts", "Counts", "Plan"]
+__all__ = ["Alert", "AlertEvent", "AlertRow", "Alerts", "Counts", "Flapping", "Plan"]
 
 PRESENCE = "presence"  # what liveness stands under; no sample of this name is judged
+HOST = f"{PRESENCE}.host"
 MOST_PATHS = 5_000  # of one host; what comes on top of them is not kept
 MOST_PLUGINS = 256  # of one host, without alerts of their own
 PAST = 120.0  # seconds; a sample that came later than this, and after the next one was due, says nothing of now
@@ -64,6 +67,7 @@ NOT_REPORTED = "no longer reported"
 NO_RULE = "no rule any more"
 NOT_WATCHED = "no longer watched"
 
+_STEADY = Flapping(changes=0)  # for what ends, whatever it did before
 _OK = Level.OK  # an attribute of an enumeration costs more than a name
 _COUNTED = {Level.OK: 0, Level.WARNING: 1, Level.CRITICAL: 2, Level.UNKNOWN: 3}
 
@@ -96,12 +100,13 @@ class _Host:
 
 
 class Alerts:
-    """What is told of everything, as far as it is on disk."""
+    """What is told of everything, as far as it is on disk. flapping: counts from the next change of a level on."""
 
-    def __init__(self) -> None:
+    def __init__(self, flapping: Flapping = Flapping()) -> None:  # noqa: B008 - it is frozen
+        self.flapping = flapping
         self._hosts: dict[int, _Host] = {}
         self._counts = [0, 0, 0, 0]
-        self._not_ok: dict[Path, None] = {}
+        self._open: dict[Path, None] = {}
         self._timed: dict[Path, None] = {}
         self._due: list[tuple[float, int, str]] = []
         """heap; has for every path in ``_timed`` an entry at its first deadline, and entries that are out of date"""
@@ -149,11 +154,11 @@ class Alerts:
                 host.counts[_COUNTED[alert.level]] += step
                 self._counts[_COUNTED[alert.level]] += step
         key = (host_id, path)
-        if after is None or after.level is _OK:
-            self._not_ok.pop(key, None)
+        if after is None or not after.told.problem:
+            self._open.pop(key, None)
         else:
-            self._not_ok[key] = None
-        if after is None or not after.told.timers:
+            self._open[key] = None
+        if after is None or not (after.told.timers or after.told.calm):
             self._timed.pop(key, None)
         else:
             self._timed[key] = None
@@ -194,9 +199,9 @@ class Alerts:
         """After a start or a reload: what no rule applies to any more ends with the next tick or sample.
 
         applies: whether there is a rule for a path of a host; of liveness, whether the host is watched. It is asked
-        for what is not OK, or may become so by time alone. All else ends when its plugin's next sample is judged.
+        for what is open, or may become so by time alone. All else ends when its plugin's next sample is judged.
         """
-        self._without_rule = frozenset(key for key in self._not_ok | self._timed if not applies(*key))
+        self._without_rule = frozenset(key for key in self._open | self._timed if not applies(*key))
 
     def forget(self, host_id: int) -> None:
         """The host is deleted. A plan that is being written loses it too."""
@@ -208,7 +213,7 @@ class Alerts:
         for at, count in enumerate(host.counts):
             self._counts[at] -= count
         for path in host.alerts:
-            self._not_ok.pop((host_id, path), None)
+            self._open.pop((host_id, path), None)
             self._timed.pop((host_id, path), None)
 
     # ------------------------------------------------------------------------------------------------------ answers
@@ -226,15 +231,23 @@ class Alerts:
         alert = self.get(host_id, path)
         return alert.told.level if alert is not None else _OK
 
+    def is_down(self, host_id: int) -> bool:
+        """Whether it is told that this host is down. All else that is told of it is of the past then."""
+        return self.level(host_id, HOST) is Level.CRITICAL
+
     def of(self, host_id: int) -> list[Alert]:
         """All of a host, OK or not, by path."""
         host = self._hosts.get(host_id)
         return [host.alerts[path] for path in sorted(host.alerts)] if host is not None else []
 
-    def not_ok(self) -> Iterator[Alert]:
-        """All that is not OK, in the order in which it became so."""
-        for host_id, path in self._not_ok:
+    def open(self) -> Iterator[Alert]:
+        """All problems, in the order in which they began: what is not OK, and what is flapping."""
+        for host_id, path in self._open:
             yield self._hosts[host_id].alerts[path]
+
+    def not_ok(self) -> Iterator[Alert]:
+        """Those of the problems that are not OK at the moment."""
+        return (alert for alert in self.open() if alert.told.level is not _OK)
 
     def counts(self, host_id: int) -> Counts:
         host = self._hosts.get(host_id)
@@ -347,10 +360,11 @@ class Plan:
             alert = Alert(host_id, path, PRESENCE, None, now.wall, None, Told(_OK, now.wall))
         elif alert.level is level and alert.reason == reason:
             return
+        alert = self._let_pass(alert, now, now.mono)
         told = replace(alert.told, reason=reason)
         if told.level is not level:
-            told = enter(told, level, (host_id, path), at=now.wall, began=now.wall)
-            self._tell(alert, told, reason, now.wall)
+            told = enter(told, level, (host_id, path), self._alerts.flapping, at=now, began=now.wall)
+            self.events.append(event_of(alert, told, reason, now.wall))
         self._put(replace(alert, checked=now.wall, told=told))
 
     def tick(self, now: Moment) -> None:
@@ -416,38 +430,23 @@ class Plan:
 
     def _let_pass(self, alert: Alert, now: Moment, until: float) -> Alert:
         """Tell what timers turn by ``until`` (monotonic seconds), in the order of their ends."""
-        while change := next_change(alert.told, (alert.host_id, alert.path), now, until):
+        name, flapping = (alert.host_id, alert.path), self._alerts.flapping
+        while change := next_change(alert.told, name, flapping, now, until):
             alert = self._turn(alert, change)
         return alert
 
     def _turn(self, alert: Alert, change: Change) -> Alert:
-        reason = in_words(alert.value, alert.rule, change)
+        reason = in_words(alert, change)
         told = replace(change.told, reason=reason)
-        self._tell(alert, told, reason, told.since)
+        self.events.append(event_of(alert, told, reason, change.at))
         return replace(alert, told=told)
 
     def _end(self, alert: Alert, reason: str, now: Moment) -> None:
-        if alert.level is not _OK:
-            name = (alert.host_id, alert.path)
-            self._tell(alert, enter(alert.told, _OK, name, at=now.wall, began=now.wall), reason, now.wall)
+        if alert.problem:
+            told = enter(alert.told, _OK, (alert.host_id, alert.path), _STEADY, at=now, began=now.wall)
+            self.events.append(event_of(alert, told, reason, now.wall))
         self.changed.setdefault(alert.host_id, {})[alert.path] = None
         self.touched[alert.host_id, alert.path] = None
-
-    def _tell(self, alert: Alert, told: Told, reason: str, at: float) -> None:
-        problem = told.problem or alert.problem
-        self.events.append(
-            AlertEvent(
-                id=f"{problem}-{told.step}",
-                problem=problem,
-                host_id=alert.host_id,
-                path=alert.path,
-                before=alert.level,
-                after=told.level,
-                at=at,
-                value=alert.value,
-                reason=reason,
-            )
-        )
 
 
 _NONE = Counts(0, 0, 0, 0)

@@ -9,6 +9,7 @@ from math import inf, nan, nextafter
 from typing import NamedTuple
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from hbd.config.default_thresholds import DEFAULT
 from hbd.config.structs import Threshold, Thresholds
@@ -122,6 +123,11 @@ class HostRules:
         """
         return [rule for rule in self._rules if _fits(rule.pattern, path)]
 
+    def is_off(self, path: str) -> bool:
+        """Whether the rule that counts for a metric_path is switched off."""
+        rule = next(iter(self.explain(path)), None)
+        return rule is not None and not rule.threshold.enabled
+
     def _compile(self, plugin: str) -> _Plugin:
         mine = [rule for rule in self._rules if rule.pattern[0] in (plugin, ANY)]
         flat = _metrics(plugin, [rule for rule in mine if len(rule.pattern) == 2])
@@ -149,7 +155,7 @@ class RuleBook:
         names = names or ("default",)
         if names not in self._hosts:
             self._hosts[names] = HostRules(
-                Rule(pattern, threshold, source)
+                Rule(pattern, _named(pattern, threshold), source)
                 for name in names
                 for source, thresholds in self._layers.get(name, [])
                 for pattern, threshold in thresholds.items()
@@ -158,6 +164,18 @@ class RuleBook:
 
 
 # --------------------------------------------------------------------------------------------- which rule is for what
+
+
+def _named(pattern: tuple[str, ...], threshold: Threshold) -> Threshold:
+    """With the name that the metric has by default, where the config gives it none."""
+    if threshold.display is not None:
+        return threshold
+    names = (
+        shipped.display
+        for other, shipped in DEFAULT.items()
+        if len(other) == len(pattern) and all(two in (one, ANY) for one, two in zip(pattern, other, strict=True))
+    )
+    return replace(threshold, display=next(names, None))
 
 
 def _vagueness(rule: Rule) -> tuple[int, list[bool]]:

@@ -28,6 +28,24 @@ DEFAULT: Final = Thresholds(
         ("disk_monitor", "*", "inodes_percent"): Threshold(
             warning=85.0, critical=95.0, hysteresis=0.02, display="Inodes"
         ),
+        ("disk_monitor", "*", "hours_to_full"): Threshold(
+            operator="<",
+            warning=24.0,
+            critical=4.0,
+            hysteresis=0.25,
+            hold=30 * _MINUTE,
+            keep_firing_for=15 * _MINUTE,
+            display="Hours until full",
+        ),
+        ("disk_monitor", "*", "inodes_hours_to_full"): Threshold(
+            operator="<",
+            warning=24.0,
+            critical=4.0,
+            hysteresis=0.25,
+            hold=30 * _MINUTE,
+            keep_firing_for=15 * _MINUTE,
+            display="Hours until no inodes are left",
+        ),
         ("disk_monitor", "*", "hanging"): Threshold(
             critical=1.0, operator="==", hold=2 * _MINUTE, display="Disk does not answer"
         ),
@@ -37,9 +55,12 @@ DEFAULT: Final = Thresholds(
         ("temperature", "*", "celsius"): Threshold(
             warning=90.0, critical=100.0, hysteresis=0.05, hold=5 * _MINUTE, display="Temperature"
         ),
-        ("agent_monitor", "*", "ok"): Threshold(warning=0.0, operator="==", hold=10 * _MINUTE, display="Plugin works"),
+        ("agent_monitor", "*", "ok"): Threshold(warning=0.0, operator="==", hold=10 * _MINUTE, display="Plugin fails"),
         ("agent_monitor", "spool_records"): Threshold(
             warning=100.0, hysteresis=0.5, hold=15 * _MINUTE, display="Reports that wait"
+        ),
+        ("agent_monitor", "clock_skew_seconds"): Threshold(
+            warning=30.0, hysteresis=0.2, hold=5 * _MINUTE, display="Clock skew in seconds"
         ),
     }
 )

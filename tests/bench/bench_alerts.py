@@ -90,7 +90,7 @@ def main(hosts: int) -> None:
     print(f"alerts.level_changes {fleet.round(Level.WARNING, now) * 1e6:.2f} us_per_verdict")
     assert fleet.alerts.totals().warning == paths
     began = time.process_time()
-    listed = sum(1 for _ in fleet.alerts.not_ok())
+    listed = sum(1 for _ in fleet.alerts.open())
     print(f"alerts.not_ok {(time.process_time() - began) / listed * 1e6:.2f} us_per_alert")
 
     began = time.process_time()

@@ -11,9 +11,12 @@ CREATE TABLE alerts (
     source  TEXT NOT NULL,                           -- the config of the rule that judged it
     reason  TEXT NOT NULL,
     timers  TEXT NOT NULL,                           -- JSON: [[level, since, seconds], …] of what is pending
-    problem TEXT NOT NULL,                           -- id of the open problem, "" when there is none
+    problem TEXT NOT NULL,                           -- id of the open problem, '' when there is none
     number  INTEGER NOT NULL,                        -- of the problems of this path so far
     step    INTEGER NOT NULL,                        -- of the events of that problem so far
+    worse   INTEGER NOT NULL,                        -- whether the last change of level was for the worse
+    turns   TEXT NOT NULL,                           -- JSON: [time, …] when the level turned lately
+    calm    TEXT NOT NULL,                           -- JSON: [since, seconds] while it flaps, else null
     PRIMARY KEY (host_id, path)
 ) STRICT, WITHOUT ROWID;
 
@@ -27,7 +30,8 @@ CREATE TABLE alert_events (
     after   TEXT NOT NULL,
     time    REAL NOT NULL,
     value   REAL,
-    reason  TEXT NOT NULL
+    reason  TEXT NOT NULL,
+    flapping TEXT NOT NULL                           -- '', begins, goes on, ends
 ) STRICT;
 CREATE INDEX alert_events_host ON alert_events (host_id, id);
 CREATE INDEX alert_events_time ON alert_events (time);

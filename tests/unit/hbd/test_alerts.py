@@ -2,7 +2,7 @@
 
 import pytest
 
-from hbd.alerts import MOST_PATHS, Alert, AlertEvent, AlertRow, Alerts, Counts, Plan
+from hbd.alerts import MOST_PATHS, Alert, AlertEvent, AlertRow, Alerts, Counts, Flapping, Plan
 from hbd.config.structs import Threshold
 from hbd.model import Level, Moment
 from hbd.rules import Rule, Verdict
@@ -20,9 +20,10 @@ def rule(**settings: object) -> Rule:
 class World:
     """A daemon whose clock stands at ``seconds`` and whose disk holds ``rows``."""
 
-    def __init__(self, rule: Rule = rule()) -> None:  # noqa: B008 - it is frozen
+    def __init__(self, rule: Rule = rule(), flapping: Flapping = Flapping()) -> None:  # noqa: B008 - they are frozen
         self.rule = rule
-        self.alerts = Alerts()
+        self.flapping = flapping
+        self.alerts = Alerts(flapping)
         self.rows: dict[tuple[int, str], AlertRow] = {}
         self.events: list[AlertEvent] = []
         self.seconds = 0.0
@@ -67,7 +68,7 @@ class World:
 
     def restart(self, at: float) -> None:
         self.seconds = at
-        self.alerts = Alerts()
+        self.alerts = Alerts(self.flapping)
         self.alerts.load(self.rows.values(), self.now, [(HOST, PLUGIN, self.now.wall - 1)] if self.rows else [])
 
     @property
@@ -396,6 +397,7 @@ def test_the_same_reports_make_the_same_ids() -> None:
         ({"hold": 0.5}, ["97 > 95 for 0.5 s", "92.5, no longer > 95", "40, no longer > 90"]),
         ({"display": "CPU"}, ["CPU 97 > 95", "CPU 92.5, no longer > 95", "CPU 40, no longer > 90"]),
         ({"operator": "nagios"}, ["check answers 97", "check answers 92.5", "check answers 40"]),
+        ({"operator": "nagios", "display": "RAID"}, ["RAID answers 97", "RAID answers 92.5", "RAID answers 40"]),
     ],
 )
 def test_reasons_name_value_and_limit(settings: dict[str, object], reasons: list[str]) -> None:
@@ -565,7 +567,7 @@ def test_what_is_not_ok_is_listed_with_its_newest_value() -> None:
     world = World()
     world.sample(0, WARNING, a=OK)
     world.sample(10, WARNING, a=OK)
-    assert [(alert.path, alert.checked) for alert in world.alerts.not_ok()] == [(PATH, WALL + 10)]
+    assert [(alert.path, alert.checked) for alert in world.alerts.open()] == [(PATH, WALL + 10)]
 
 
 def test_a_host_that_is_forgotten_is_gone_even_from_a_plan_on_its_way() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hbd.alert_state import ORDER
-from hbd.alerts import AlertEvent, AlertRow, Alerts, Counts, Plan
+from hbd.alerts import AlertEvent, AlertRow, Alerts, Counts, Flapping, Plan
 from hbd.config.structs import Threshold
 from hbd.model import Level, Moment
 from hbd.rules import Rule, Verdict
@@ -20,6 +20,7 @@ METRICS = ("a", "b")
 HOSTS = (1, 2)
 WALL, MONO = 1_700_000_000.25, 4_711.125
 DURATIONS = st.sampled_from([0.0, 3.0, 10.0])
+FLAPPING = st.sampled_from([Flapping(changes=0), Flapping(changes=3, within=60.0, calm=20.0), Flapping()])
 
 
 class Sample(NamedTuple):
@@ -54,9 +55,10 @@ TURNS = st.lists(
 class Daemon:
     """Alerts and a disk. The same reports come again when a turn could not be written."""
 
-    def __init__(self, hold: float, keep: float) -> None:
+    def __init__(self, hold: float, keep: float, flapping: Flapping) -> None:
         self.rule = Rule(("*", "*"), Threshold(warning=1.0, critical=2.0, hold=hold, keep_firing_for=keep), "default")
-        self.alerts = Alerts()
+        self.flapping = flapping
+        self.alerts = Alerts(flapping)
         self.rows: dict[tuple[int, str], AlertRow] = {}
         self.newest: dict[tuple[int, str], float] = {}
         self.events: list[AlertEvent] = []
@@ -84,18 +86,18 @@ class Daemon:
         self.alerts.adopt(plan)
 
     def crash(self, now: Moment) -> None:
-        self.alerts = Alerts()
+        self.alerts = Alerts(self.flapping)
         newest = ((host_id, plugin, at) for (host_id, plugin), at in self.newest.items())
         self.alerts.load(self.rows.values(), now, newest)
 
-    def told(self) -> dict[tuple[int, str], list[tuple[str, str, Level, Level]]]:
+    def told(self) -> dict[tuple[int, str], list[tuple[str, str, Level, Level, str]]]:
         told = defaultdict(list)
         for event in self.events:
-            told[event.host_id, event.path].append((event.id, event.problem, event.before, event.after))
+            told[event.host_id, event.path].append((event.id, event.problem, event.before, event.after, event.flapping))
         return dict(told)
 
-    def not_ok(self) -> dict[tuple[int, str], Level]:
-        return {(alert.host_id, alert.path): alert.level for alert in self.alerts.not_ok()}
+    def problems(self) -> dict[tuple[int, str], Level]:
+        return {(alert.host_id, alert.path): alert.level for alert in self.alerts.open()}
 
 
 def moment(seconds: float, restarts: int = 0) -> Moment:
@@ -103,10 +105,12 @@ def moment(seconds: float, restarts: int = 0) -> Moment:
     return Moment(WALL + seconds, MONO / (1 + restarts) + seconds)
 
 
-@given(DURATIONS, DURATIONS, TURNS)
+@given(DURATIONS, DURATIONS, FLAPPING, TURNS)
 @settings(max_examples=150, deadline=None)
-def test_crashes_and_failed_commits_change_nothing_that_is_told(hold: float, keep: float, turns: list[Turn]) -> None:
-    smooth, rough = Daemon(hold, keep), Daemon(hold, keep)
+def test_crashes_and_failed_commits_change_nothing_that_is_told(
+    hold: float, keep: float, flapping: Flapping, turns: list[Turn]
+) -> None:
+    smooth, rough = Daemon(hold, keep, flapping), Daemon(hold, keep, flapping)
     seconds, restarts = 0.0, 0
     for turn in turns:
         seconds += turn.seconds
@@ -118,18 +122,20 @@ def test_crashes_and_failed_commits_change_nothing_that_is_told(hold: float, kee
                 restarts += 1
                 rough.crash(moment(seconds + failure * 0.125, restarts))
         rough.commit(rough.plan(samples, moment(seconds + turn.failures * 0.125, restarts)), samples)
-        assert rough.not_ok() == smooth.not_ok()
+        assert rough.problems() == smooth.problems()
         if turn.crash:
             restarts += 1
             rough.crash(moment(seconds + 0.5, restarts))
-            assert rough.not_ok() == smooth.not_ok()
+            assert rough.problems() == smooth.problems()
     assert rough.told() == smooth.told()
 
 
-@given(DURATIONS, DURATIONS, TURNS)
+@given(DURATIONS, DURATIONS, FLAPPING, TURNS)
 @settings(max_examples=100, deadline=None)
-def test_everything_derived_agrees_with_the_alerts(hold: float, keep: float, turns: list[Turn]) -> None:
-    daemon = Daemon(hold, keep)
+def test_everything_derived_agrees_with_the_alerts(
+    hold: float, keep: float, flapping: Flapping, turns: list[Turn]
+) -> None:
+    daemon = Daemon(hold, keep, flapping)
     seconds = 0.0
     for turn in turns:
         seconds += turn.seconds
@@ -140,24 +146,27 @@ def test_everything_derived_agrees_with_the_alerts(hold: float, keep: float, tur
         assert daemon.alerts.totals() == Counts(
             *(levels.count(level) for level in (Level.OK, Level.WARNING, Level.CRITICAL, Level.UNKNOWN))
         )
-        assert daemon.not_ok() == {(a.host_id, a.path): a.level for a in everything if a.level is not Level.OK}
-        assert {key for key, row in daemon.rows.items() if row.level is not Level.OK} == set(daemon.not_ok())
+        assert daemon.problems() == {(a.host_id, a.path): a.level for a in everything if a.problem}
+        assert {key for key, row in daemon.rows.items() if row.problem} == set(daemon.problems())
         reloaded = Alerts()
         reloaded.load(daemon.rows.values(), moment(seconds))
         for alert in everything:
             known = reloaded.get(alert.host_id, alert.path)
-            assert known is None or known.told.level is alert.level
+            assert known is None or (known.level, known.flapping) == (alert.level, alert.flapping)
             assert known is not None or not alert.told.memorable
+        assert all(alert.problem for alert in everything if alert.flapping or alert.level is not Level.OK)
         open_problems = [alert.problem for alert in everything if alert.problem]
-        assert len(open_problems) == len(set(open_problems)) == len(daemon.not_ok())
+        assert len(open_problems) == len(set(open_problems)) == len(daemon.problems())
     ids = [event.id for event in daemon.events]
     assert len(ids) == len(set(ids))
 
 
-@given(DURATIONS, DURATIONS, TURNS)
+@given(DURATIONS, DURATIONS, FLAPPING, TURNS)
 @settings(max_examples=100, deadline=None)
-def test_each_problem_has_one_beginning_and_one_end(hold: float, keep: float, turns: list[Turn]) -> None:
-    daemon = Daemon(hold, keep)
+def test_each_problem_has_one_beginning_and_one_end(
+    hold: float, keep: float, flapping: Flapping, turns: list[Turn]
+) -> None:
+    daemon = Daemon(hold, keep, flapping)
     seconds = 0.0
     for turn in turns:
         seconds += turn.seconds
@@ -166,12 +175,12 @@ def test_each_problem_has_one_beginning_and_one_end(hold: float, keep: float, tu
     events: dict[str, list[AlertEvent]] = defaultdict(list)
     for event in daemon.events:
         events[event.problem].append(event)
-    still_open = {alert.problem for alert in daemon.alerts.not_ok()}
+    still_open = {alert.problem for alert in daemon.alerts.open()}
     for problem, of_problem in events.items():
         assert of_problem[0].before is Level.OK
         for before, after in pairwise(of_problem):
-            assert before.after is after.before and before.after is not Level.OK and before.at <= after.at
-        assert (of_problem[-1].after is not Level.OK) is (problem in still_open)
+            assert before.after is after.before and before.is_open and before.at <= after.at
+        assert of_problem[-1].is_open is (problem in still_open)
 
 
 HISTORY = st.lists(st.tuples(st.integers(1, 8), st.sampled_from(ORDER)), min_size=1, max_size=40)
@@ -212,7 +221,7 @@ def told_by_the_second(history: list[tuple[int, Level]], hold: int, keep: int) -
 def test_a_model_that_looks_at_every_second_tells_the_same(
     hold: int, keep: int, history: list[tuple[int, Level]]
 ) -> None:
-    daemon = Daemon(float(hold), float(keep))
+    daemon = Daemon(float(hold), float(keep), Flapping(changes=0))
     seconds = 0
     for step, level in history:
         seconds += step

@@ -9,6 +9,7 @@ from hbc.plugins import PLUGINS
 from hbd.config import load
 from hbd.config.default_thresholds import DEFAULT
 from hbd.config.structs import Threshold
+from hbd.derived import METRICS
 from hbd.model import Data, Level
 from hbd.rules import RuleBook
 
@@ -19,21 +20,22 @@ WELL: dict[str, Data] = {
     "cpu_monitor": {"cpu_percent": 85.0, "load_per_core": 1.4, "iowait_percent": 20.0, "steal_percent": 2.0},
     "memory_monitor": {"percent": 80.0, "swap_percent": 60.0},
     "disk_monitor": {
-        "/": {"percent": 75.0, "inodes_percent": 40.0, "read_only": False, "hanging": False},
+        "/": {"percent": 75.0, "inodes_percent": 40.0, "read_only": False, "hanging": False, "hours_to_full": 31.0},
         "/mnt/archive": {"percent": 75.0, "read_only": True, "hanging": False},
     },
     "temperature": {"k10temp Tctl": {"celsius": 82.0}},
-    "agent_monitor": {"spool_records": 2, "cpu_monitor": {"ok": True}},
+    "agent_monitor": {"spool_records": 2, "clock_skew_seconds": 2.5, "cpu_monitor": {"ok": True}},
 }
 SICK: dict[str, Data] = {
     "cpu_monitor": {"cpu_percent": 99.0, "load_per_core": 9.0, "iowait_percent": 70.0, "steal_percent": 30.0},
     "memory_monitor": {"percent": 98.0, "swap_percent": 99.0},
     "disk_monitor": {
-        "/": {"percent": 99.0, "inodes_percent": 99.0, "read_only": True, "hanging": False},
+        "/": {"percent": 99.0, "inodes_percent": 99.0, "read_only": True, "hanging": False}
+        | {"hours_to_full": 0.5, "inodes_hours_to_full": 20.0},
         "/mnt/nfs": {"hanging": True},
     },
     "temperature": {"k10temp Tctl": {"celsius": 103.0}},
-    "agent_monitor": {"spool_records": 4000, "cpu_monitor": {"ok": False}},
+    "agent_monitor": {"spool_records": 4000, "clock_skew_seconds": 3600.0, "cpu_monitor": {"ok": False}},
 }
 
 
@@ -67,10 +69,10 @@ def test_page_has_rows_for_shipped_thresholds_alone() -> None:
 
 
 @pytest.mark.parametrize("path", DEFAULT, ids=".".join)
-def test_threshold_is_about_a_metric_that_the_agent_reports(path: tuple[str, ...]) -> None:
+def test_threshold_is_about_a_metric_that_the_agent_reports_or_the_daemon_adds(path: tuple[str, ...]) -> None:
     plugin, *key, metric = path
     name = f"*.{metric}" if key else metric
-    assert name in {declared.name for declared in PLUGINS[plugin].metrics}
+    assert name in {declared.name for declared in PLUGINS[plugin].metrics} or (plugin, name) in METRICS
 
 
 def test_machine_that_is_well_is_quiet() -> None:
@@ -90,4 +92,5 @@ def examples() -> list[Any]:
 @pytest.mark.parametrize("text", examples(), ids=lambda text: text.split("\n")[0])
 def test_example_of_the_page_is_a_config(text: str, tmp_path: Path) -> None:
     (tmp_path / "hbd.yaml").write_text(text)
-    assert load(tmp_path / "hbd.yaml").threshold_configs
+    config = load(tmp_path / "hbd.yaml")
+    assert config.threshold_configs or config.maintenance

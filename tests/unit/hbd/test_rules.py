@@ -238,7 +238,9 @@ def test_later_config_wins_metric_by_metric() -> None:
 
 def test_threshold_is_replaced_as_a_whole() -> None:
     book = RuleBook({"web": Thresholds({("memory_monitor", "percent"): at(50)})})
-    assert book.of(("default", "web")).explain("memory_monitor.percent")[0].threshold == at(50)
+    assert book.of(("default", "web")).explain("memory_monitor.percent")[0].threshold == Threshold(
+        warning=50, display="Memory"
+    )
 
 
 def test_host_without_a_config_has_the_shipped_thresholds() -> None:
@@ -312,3 +314,14 @@ def test_explanation_and_verdict_name_the_same_rule(plugin: str, data: Data) -> 
     rules = RuleBook({"default": DEFAULT}).of()
     for verdict in rules.judge(plugin, data, lambda path: OK):
         assert rules.explain(verdict.path)[0] is verdict.rule
+
+
+def test_a_threshold_of_the_file_has_the_name_that_its_metric_has_by_default() -> None:
+    limits = {
+        ("disk_monitor", "/", "percent"): Threshold(warning=50.0),
+        ("cpu_monitor", "cpu_percent"): Threshold(warning=50.0, display="Busy"),
+        ("queue", "depth"): Threshold(warning=50.0),
+    }
+    rules = RuleBook({"default": Thresholds(limits)}).of()
+    shown = [rules.explain(".".join(pattern))[0].threshold.display for pattern in limits]
+    assert shown == ["Disk space", "Busy", None]
