@@ -10,13 +10,14 @@ from urllib.parse import urlencode
 import msgspec
 from aiohttp import web
 
-from hbd.access import Action, Identity, Role, Standing, may, sees_everything, standing, visible
+from hbd.access import Action, Identity, Standing, may, sees_everything, standing, visible
 from hbd.accounts import ApiToken, Session, User
 from hbd.hosts import Host
 from hbd.store.audit import Outcome
 from hbd.web import audit as log
+from hbd.web import layout
 from hbd.web.call import Call
-from hbd.web.channels import visible_channels
+from hbd.web.channels import names
 from hbd.web.layout import bare_page, page
 from hbd.web.origins import is_secure
 
@@ -96,12 +97,19 @@ async def setup_page(call: Call, *, token: str, error: str = "", username: str =
         call,
         "setup",
         status_code=status,
+        over="",
         token=token,
         error=error,
         username=username,
         minimum=call.parts.config.auth.min_password_length,
         unencrypted=_unencrypted(call),
     )
+
+
+async def setup_over(call: Call) -> web.Response:
+    """The page of a link that makes nobody a user (any more)."""
+    over = "done" if call.parts.accounts.setup_done else "stale"
+    return await bare_page(call, "setup", title=layout.SETUP_OVER, status_code=404, over=over)
 
 
 async def profile(call: Call) -> web.Response:
@@ -119,7 +127,7 @@ async def profile(call: Call) -> web.Response:
         held_back=call.identity.held_back,
         required=user is not None and user.role in auth.second_factor,
         minimum=auth.min_password_length,
-        channels=sorted(visible_channels(call.parts.config, user), key=str.lower) if user is not None else [],
+        channels=sorted(names(call), key=str.lower) if user is not None else [],
         current=credential.session if credential is not None else None,
         sessions=sessions[:SESSIONS],
         more_sessions=max(0, len(sessions) - SESSIONS),
@@ -224,8 +232,8 @@ def _host_row(identity: Identity, host: Host) -> HostRow:
 
 
 def _known_users(call: Call, hosts: Iterable[Host]) -> set[str]:
-    """Names to suggest: admins know all users, everybody else those whom they meet on their hosts."""
-    if call.identity.role is Role.ADMIN:
+    """Names to suggest: who may see all users knows them, everybody else those whom they meet on their hosts."""
+    if not call.identity.open and may(call.identity, Action.ADMIN).allowed:
         return {user.name for user in call.parts.accounts.everyone()}
     met = {name for host in hosts for name in (host.owner, *host.managers, *host.monitors) if name}
     return met | {call.identity.name} - {""}

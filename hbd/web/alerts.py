@@ -2,52 +2,133 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from hbd.access import sees_everything, visible
+from msgspec import Meta, Struct
+
+from hbd.access import Action, may, sees_everything, visible
 from hbd.alerts import Alert
+from hbd.hosts import Host
 from hbd.model import Level
 from hbd.web import schemas
+from hbd.web.alert_count import SEVERITY, open_alerts
+from hbd.web.alert_view import subject
 from hbd.web.call import Call
+from hbd.web.errors import require
+
+_RIGHTS = {"acknowledge": Action.ACKNOWLEDGE, "silence": Action.MANAGE}
+
+
+class AlertsQuery(Struct):
+    limit: Annotated[
+        Annotated[int, Meta(ge=0, le=100_000)] | None,
+        Meta(description="How many alerts; all the numbers are about all of them."),
+    ] = None
+
+
+class HistoryQuery(Struct):
+    host: Annotated[str | None, Meta(description="Only changes of this host.")] = None
+    metric: Annotated[str, Meta(max_length=1000, description="Only changes of this `metric_path`.")] = ""
+    level: Annotated[Level | None, Meta(description="Only changes to this level.")] = None
+    limit: Annotated[int, Meta(ge=1, le=1000, description="How many changes.")] = 100
+    before: Annotated[
+        Annotated[int, Meta(ge=1, le=2**63 - 1)] | None,
+        Meta(description="Only changes with a smaller id: the next page."),
+    ] = None
 
 
 async def index(call: Call) -> schemas.Alerts:
     """The worst first, of these the newest."""
-    hosts = {host.id: host.name for host in visible(call.identity, call.parts.hosts)}
-    all_of_them = sees_everything(call.identity)
-    found = [alert for alert in call.parts.alerts.not_ok() if all_of_them or alert.host_id in hosts]
-    found.sort(key=lambda alert: (_SEVERITY[alert.level], -alert.since))
-    summary = schemas.AlertTotals(total=0)
-    shown = []
+    return listed(call, call.query.limit)
+
+
+def listed(call: Call, limit: int | None = None) -> schemas.Alerts:
+    """What the caller may see of all that is not OK. limit: so many are shown, and all are counted."""
+    alerts, hosts = call.parts.alerts, {host.id: host for host in visible(call.identity, call.parts.hosts)}
+    found = [alert for alert in alerts.open() if alert.host_id in hosts]  # others may be in drophosts
+    found.sort(key=lambda alert: (SEVERITY[alert.level], -alert.since))
+    answer = schemas.Alerts(host_count=len(hosts), metric_count=_judged(call, hosts))
+    answer.summary.total = len(found)
+    answer.open_count, answer.open_level = open_alerts(call)
     for alert in found:
-        if alert.host_id not in hosts:
-            continue  # in drophosts
-        shown.append(schemas.Alert(hostname=hosts[alert.host_id], **_words(alert)))
-        summary.total += 1
         match alert.level:
             case Level.CRITICAL:
-                summary.critical += 1
+                answer.summary.critical += 1
             case Level.WARNING:
-                summary.warning += 1
-            case _:
-                summary.unknown += 1
-    return schemas.Alerts(alerts=shown, summary=summary, host_count=len(hosts))
+                answer.summary.warning += 1
+            case Level.UNKNOWN:
+                answer.summary.unknown += 1
+    rights: dict[int, list[str]] = {}
+    for alert in found[:limit]:
+        host = hosts[alert.host_id]
+        allowed = rights.get(host.id)
+        if allowed is None:
+            allowed = rights[host.id] = _allowed(call, host)
+        words = _words(call, host, alert)
+        answer.alerts.append(schemas.Alert(hostname=host.name, tags=host.tags, allowed=allowed, **words))
+    return answer
 
 
 async def of_host(call: Call) -> schemas.HostAlerts:
     alerts = call.parts.alerts
     return schemas.HostAlerts(
         hostname=call.host.name,
-        alerts=[schemas.HostAlert(**_words(alert)) for alert in alerts.of(call.host.id)],
+        alerts=[schemas.HostAlert(**_words(call, call.host, alert)) for alert in alerts.of(call.host.id)],
         summary=schemas.AlertCounts(*alerts.counts(call.host.id)),
     )
 
 
-_SEVERITY = {Level.CRITICAL: 0, Level.WARNING: 1, Level.UNKNOWN: 2, Level.OK: 3}
+async def history(call: Call) -> schemas.AlertHistory:
+    query: HistoryQuery = call.query
+    hosts = call.parts.hosts
+    wanted: list[int] | None = None
+    if query.host is not None:
+        host = hosts.require(query.host)
+        require(may(call.identity, Action.VIEW, host))
+        wanted = [host.id]
+    elif not sees_everything(call.identity):
+        wanted = [host.id for host in visible(call.identity, hosts)]
+    found = await call.parts.store.alerts.history(
+        query.limit + 1, host_ids=wanted, path=query.metric, after=query.level, before=query.before
+    )
+    shown = found[: query.limit]
+    events = [
+        schemas.PastAlert(
+            id=number,
+            hostname=past.name,
+            metric_path=event.path,
+            problem=event.problem,
+            before=event.before,
+            after=event.after,
+            time=event.at,
+            value=event.value,
+            reason=event.reason,
+            flapping=event.flapping,
+        )
+        for number, event in shown
+        if (past := hosts.by_id(event.host_id)) is not None
+    ]
+    return schemas.AlertHistory(events, shown[-1][0] if len(found) > len(shown) else None)
 
 
-def _words(alert: Alert) -> dict[str, Any]:
+def _judged(call: Call, hosts: dict[int, Host]) -> int:
+    alerts = call.parts.alerts
+    if sees_everything(call.identity):
+        return sum(alerts.totals())
+    return sum(sum(alerts.counts(host_id)) for host_id in hosts)
+
+
+def _allowed(call: Call, host: Host) -> list[str]:
+    return [name for name, action in _RIGHTS.items() if may(call.identity, action, host, changes=True).allowed]
+
+
+def _words(call: Call, host: Host, alert: Alert) -> dict[str, Any]:
+    hushing = call.parts.hushing
+    ack = hushing.ack_of(alert.problem)
+    held = call.parts.notifications.held_back(host, alert)
     pending, pending_since = alert.pending or (None, None)
+    name, key, unit = subject(alert)
+    threshold = alert.rule.threshold if alert.rule is not None else None
     return {
         "metric_path": alert.path,
         "level": alert.level,
@@ -58,4 +139,14 @@ def _words(alert: Alert) -> dict[str, Any]:
         "rule": alert.source,
         "pending": pending,
         "pending_since": pending_since,
+        "flapping": alert.flapping,
+        "notification_count": call.parts.notifications.notices.times_told(alert.problem),
+        "acknowledged": schemas.Acknowledged(ack.user, ack.note, ack.time) if ack is not None else None,
+        "held": schemas.Held(**held._asdict()) if held is not None else None,
+        "name": name,
+        "key": key,
+        "unit": unit,
+        "operator": threshold.operator if threshold is not None else "",
+        "warning": threshold.warning if threshold is not None else None,
+        "critical": threshold.critical if threshold is not None else None,
     }

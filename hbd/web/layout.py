@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import ipaddress
 import re
 import time
-from collections.abc import Iterable
 from functools import cache
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -19,7 +16,9 @@ from markupsafe import Markup, escape
 from hbd.access import Action, may, sees_everything, visible
 from hbd.hosts import Host
 from hbd.model import State
-from hbd.web import account_view, paint
+from hbd.reach import Reach, is_loopback, reach
+from hbd.web import account_view, alert_view, notify_view, paint
+from hbd.web.alert_count import NONE_OPEN, open_alerts
 from hbd.web.assets import Assets, icon_name, static_folder
 from hbd.web.call import Call
 
@@ -36,7 +35,11 @@ class Item(NamedTuple):
 
 PAGES = (
     Item("live", "/live", "Live", "pulse", Action.VIEW),
+    Item("alerts", "/alerts", "Alerts", "alerts", Action.VIEW),
     Item("plugins", "/plugins", "Plugins", "plugins", Action.VIEW),
+    Item("silences", "/silences", "Silences", "silences", Action.VIEW),
+    Item("channels", "/channels", "Channels", "channels", Action.VIEW),
+    Item("routes", "/routes", "Routes", "routes", Action.ADMIN),
     Item("access", "/access", "Access", "access", Action.VIEW),
     Item("users", "/users", "Users", "users", Action.ADMIN),
     Item("audit", "/audit", "Audit", "audit", Action.ADMIN),
@@ -46,13 +49,22 @@ PAGES = (
 BAR = 5  # so many fit beside each other at the bottom of a phone
 BARE = {"login": "Sign in", "setup": "First user"}
 """pages without the frame: nobody has signed in yet"""
+SETUP_OVER = "This link leads nowhere"
 TITLES = {item.name: item.label for item in PAGES} | {
     "profile": "Profile",
     "missing": "No such page",
     "refused": "Not yours",
 }
+FOREIGN = "Asked by another site"
+"""the title where nobody's rights are at fault, but the page that the request came from"""
 ALWAYS_TOLD = ("status", "access", "users", "audit", "profile")
 """pages on which the words about missing users cannot be hidden"""
+WITHOUT_USERS = {
+    Reach.NETWORK: "whoever can reach hbd over the network sees everything here",
+    Reach.PROXY: "hbd listens on this machine only, but by its config a proxy brings others (`base_url`, "
+    "`trusted_proxies`), and whoever gets through that sees everything here",
+    Reach.MACHINE: "everybody on this machine sees everything here; hbd listens on it only",
+}
 GZIP_LEVEL = 1
 CODE = re.compile(r"`([^`]+)`")
 
@@ -121,6 +133,12 @@ def site() -> Site:
         "file_size": lambda value: paint.scaled(value, "B", 1024),
         "face": account_view.face,
         "browser": account_view.browser,
+        "json": notify_view.json,
+        "shown": notify_view.shown,
+        "days": notify_view.days,
+        "recurrence": notify_view.recurrence,
+        "measured": alert_view.measured,
+        "level_mark": paint.LEVEL_MARKS.__getitem__,
     }
     assets = Assets(folder)
     templates.globals |= {
@@ -132,45 +150,54 @@ def site() -> Site:
     return Site(assets, templates)
 
 
-async def page(call: Call, name: str, *, status_code: int = 200, **values: Any) -> web.Response:
-    """A page in its frame, for whoever is calling."""
-    exposed = listens_on_network(call.parts.urls())
+async def page(call: Call, name: str, *, title: str = "", status_code: int = 200, **values: Any) -> web.Response:
+    """A page in its frame, for whoever is calling. title: another than the page has as a rule."""
+    found = reach(call.parts.config, call.parts.urls())
     guest = call.identity.open
     values |= {
         "pages": [item for item in PAGES if may(call.identity, item.action).allowed],
         "problems": _problems(call),
-        "banner": _banner(exposed) if guest else None,
+        "open_alerts": open_alerts(call),
+        "banner": _banner(found) if guest else None,
         "viewer": None if guest else _viewer(call),
-        "joining": _joining(call, exposed) if may(call.identity, Action.INSPECT).allowed else None,
+        "joining": _joining(call, found) if may(call.identity, Action.INSPECT).allowed else None,
     }
-    return await _respond(call, name, TITLES[name], values, status_code)
+    return await _respond(call, name, title or TITLES[name], values, status_code)
 
 
-async def bare_page(call: Call, name: str, *, status_code: int = 200, **values: Any) -> web.Response:
+async def bare_page(call: Call, name: str, *, title: str = "", status_code: int = 200, **values: Any) -> web.Response:
     """A page for those who have not signed in: it knows nothing of hosts and users."""
-    return await _respond(call, name, BARE[name], values, status_code)
+    return await _respond(call, name, title or BARE[name], values, status_code)
 
 
-def missing() -> bytes:
-    """The page that there is at no address: the frame and a way back. It knows nothing of this daemon's hosts."""
-    return _frame_alone("missing")
+async def missing_page(call: Call) -> web.Response:
+    """The page that there is at no address: the frame and a way back."""
+    return await _page_for_anybody(call, "missing", TITLES["missing"], 404)
 
 
-def refused(reason: str) -> bytes:
-    """The page of what is not the caller's, with the reason in words."""
-    return _frame_alone("refused", reason=reason)
+async def refused_page(call: Call, reason: str, *, foreign: bool) -> web.Response:
+    """The page of what is not the caller's, with the reason in words. foreign: another site's page asked for it."""
+    title = FOREIGN if foreign else TITLES["refused"]
+    return await _page_for_anybody(call, "refused", title, 403, reason=reason, foreign=foreign)
 
 
-def _frame_alone(name: str, **values: Any) -> bytes:
-    """A page for whoever it may be, with the rail that everybody has."""
+async def _page_for_anybody(call: Call, name: str, title: str, status_code: int, **values: Any) -> web.Response:
+    """Like ``page``, also for strangers: theirs has the rail that everybody has, and knows nothing of hosts and users.
+
+    They are told whom a proxy takes them for.
+    """
+    if call.identity.open or call.identity.role is not None:
+        return await page(call, name, title=title, status_code=status_code, named="", **values)
     values |= {
         "pages": [item for item in PAGES if item.action is Action.VIEW],
         "problems": Problems(0, "ok", icon_name("ok", 0)),
+        "open_alerts": NONE_OPEN,
         "banner": None,
         "viewer": None,
         "joining": None,
+        "named": call.caller.named,
     }
-    return _render(name, TITLES[name], values, packed=False)
+    return await _respond(call, name, title, values, status_code)
 
 
 async def _respond(call: Call, name: str, title: str, values: dict[str, Any], status_code: int) -> web.Response:
@@ -218,38 +245,26 @@ def _viewer(call: Call) -> Viewer:
     return Viewer(name, full_name, str(call.identity.role), account_view.face(name, full_name, avatar))
 
 
-def _banner(exposed: bool) -> Banner:
+def _banner(found: Reach) -> Banner:
     add = "Add the first one on the machine of hbd: `hbd user add --admin NAME`"
-    if exposed:
-        return Banner(f"No users are set up: whoever can reach hbd over the network sees everything here. {add}", True)
-    return Banner(
-        f"No users are set up: everybody on this machine sees everything here; hbd listens on it only. {add}", False
-    )
+    return Banner(f"No users are set up: {WITHOUT_USERS[found]}. {add}", found is not Reach.MACHINE)
 
 
-def listens_on_network(urls: Iterable[str]) -> bool:
-    """Whether more than this machine can connect to one of these URLs; ``0.0.0.0`` and ``::`` are every network."""
-    return not all(_is_loopback(url) for url in urls)
-
-
-def _is_loopback(url: str) -> bool:
-    name = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return name == "localhost" or name.endswith(".localhost")
-
-
-def _joining(call: Call, exposed: bool) -> Joining:
+def _joining(call: Call, found: Reach) -> Joining:
     config = call.parts.config
     origin = config.base_url or str(call.request.url.origin())
     return Joining(
         origin=origin,
-        local=_is_loopback(origin),
-        enclosed=not exposed and not config.base_url,
+        local=is_loopback(origin),
+        enclosed=found is Reach.MACHINE,
         keys=config.enrollment(not call.parts.accounts.open) != "open",
         config=str(config.source or "hbd.yaml"),
     )
+
+
+def script_data(content: bytes) -> Markup:
+    """JSON for a script element, which only "<" could end early."""
+    return Markup(content.replace(b"<", b"\\u003c").decode())  # noqa: S704
 
 
 def _code(text: str) -> Markup:

@@ -7,14 +7,15 @@ const FIRST_DELAY = 0.5;
 const LONGEST_DELAY = 30;
 
 /**
- * Calls `onMessages(list)` with every frame's messages and dispatches "state" when `state` changes:
+ * Calls `onMessages(list)` with every frame's messages and dispatches "alert" when alerts are among them (they are in
+ * every subscription, as all pages tell how many there are), and "state" when `state` changes:
  * "connecting", "live", or "lost" with `retryAt` (milliseconds) and `lastWord` (milliseconds); "snapshot" when everything is
  * about to come anew. `subscription`: {hosts, types}, lists of names. `onStranger()`: nobody is signed in (any more).
  */
 export class Feed extends EventTarget {
   constructor(subscription, onMessages, onStranger = signIn) {
     super();
-    this.subscription = subscription;
+    this.subscription = { ...subscription, types: [...new Set([...subscription.types, "alert"])] };
     this.onMessages = onMessages;
     this.onStranger = onStranger;
     this.state = "connecting";
@@ -57,7 +58,9 @@ export class Feed extends EventTarget {
     this.failures = 0;
     this.lastWord = Date.now();
     const message = JSON.parse(text);
-    this.onMessages(message.type === "batch" ? message.data : [message]);
+    const list = message.type === "batch" ? message.data : [message];
+    this.onMessages(list);
+    if (list.some(({ type }) => type === "alert")) this.dispatchEvent(new Event("alert"));
   }
 
   #lost() {

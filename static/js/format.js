@@ -2,6 +2,7 @@
 
 export const NOTHING = "–";
 export const MARKS = { UP: "●", OVERDUE: "▲", DOWN: "■", UNKNOWN: "?" };
+export const LEVEL_MARKS = { CRITICAL: "■", WARNING: "▲", UNKNOWN: "?" };
 export const WORDS = { UP: "up", OVERDUE: "overdue", DOWN: "down", UNKNOWN: "unknown" };
 const FAREWELLS = ["agent stopped on purpose", "host was shut down"];
 export const SEVERITY = { DOWN: 0, OVERDUE: 1, UNKNOWN: 2, UP: 3 };
@@ -43,6 +44,26 @@ export function shortSpan(seconds) {
   return seconds < 172800 ? `${Math.floor(seconds / 3600)} h` : `${Math.floor(seconds / 86400)} d`;
 }
 
+/** Two units: 93784 → "1 d 2 h". */
+export function longSpan(seconds) {
+  let rest = Math.max(0, Math.floor(seconds));
+  const parts = [];
+  for (const [size, unit] of [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]]) {
+    const count = Math.floor(rest / size);
+    rest -= count * size;
+    if (count) parts.push(`${count} ${unit}`);
+    else if (parts.length) break;
+  }
+  return parts.slice(0, 2).join(" ") || "0 s";
+}
+
+/** A number without a unit: grouped when large, at most four digits that matter when small. */
+export function plain(value) {
+  if (Number.isInteger(value) || Math.abs(value) >= 1000) return grouped.format(value).replaceAll(",", "\u202f");
+  return String(Number(value.toPrecision(4)));
+}
+
+const grouped = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const absolute = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 const timeOfDay = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 

@@ -2,7 +2,7 @@
 //
 // data-method, data-path: the call. data-done: what is said when it went well. data-within: the fields are members of
 // that member of the body. data-only="changes": what has not been changed is not sent. On buttons data-confirm,
-// data-what, data-verb: what is asked before.
+// data-what, data-verb: what is asked before; data-leads: the page that it leads to.
 
 import { ask } from "./ask.js";
 import { toast } from "./frame.js";
@@ -49,6 +49,16 @@ export function fill(form, values) {
   }
 }
 
+/** What the server says of a field it names as the API does: `password.new: …`, `monitors[3]: …`. */
+function inWords(form, text) {
+  const [whole, path] = /^([a-z_]+(?:\.[a-z_]+|\[\d+\])*): /.exec(text) ?? [];
+  if (!path) return text;
+  const name = path.replace(/\[\d+\]/g, "").split(".").at(-1);
+  const field = [...form.elements].find((one) => one.name === name) ?? form.querySelector(`[data-name="${name}"] input`);
+  const label = field?.closest("fieldset.choices")?.querySelector("legend") ?? field?.labels?.[0];
+  return label ? `${label.textContent.trim()}: ${text.slice(whole.length)}` : text;
+}
+
 /** Run `call` for a form: its buttons rest meanwhile, what goes wrong is said in its line for errors. */
 export async function attempt(form, call) {
   const problem = form.querySelector(".error");
@@ -59,7 +69,7 @@ export async function attempt(form, call) {
   try {
     return (await call()) ?? true;
   } catch (error) {
-    problem.textContent = error.message;
+    problem.textContent = inWords(form, error.message);
     problem.hidden = false;
     return null;
   } finally {
@@ -101,11 +111,12 @@ export function watchForms() {
   confirming.querySelector("form").addEventListener("submit", async (event) => {
     if (event.submitter?.value !== "do") return;
     event.preventDefault();
-    const { method, path, done: text } = asking.dataset;
+    const { method, path, done: text, leads } = asking.dataset;
     if (!(await attempt(event.target, () => ask(method, path)))) return;
     confirming.close();
     asking.closest("dialog")?.close();
-    await done(text);
+    if (leads && location.pathname + location.search !== leads) location.assign(leads);
+    else await done(text);
   });
 
   document.addEventListener("submit", (event) => {

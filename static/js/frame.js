@@ -1,10 +1,13 @@
 // What every page has: theme, density, search, keys, the state of the feed, title and icon.
 
+import { ask } from "./ask.js";
 import { hours, localise } from "./format.js";
 import { openPalette } from "./palette.js";
 import { applyChoices } from "./theme.js";
 
 const STALE_SECONDS = 45;
+const COUNT_MS = 1000;
+const MOST_COUNTED = 999;
 const page = document.body.dataset;
 const icon = document.getElementById("icon");
 const status = document.getElementById("feed");
@@ -15,6 +18,31 @@ export function showProblems({ count, level }) {
   if (document.title !== title) document.title = title;
   const href = `/static/${page.version}/icon-${level}-${Math.min(count, 10)}.svg`;
   if (icon.getAttribute("href") !== href) icon.href = href;
+}
+
+/** Tell beside the word Alerts how many of them wait for somebody. level: of the worst. */
+export function showAlerts({ count, level }) {
+  const place = document.getElementById("open-alerts");
+  const number = place.querySelector(".number");
+  const text = count > MOST_COUNTED ? `${MOST_COUNTED}+` : String(count);
+  if (number.textContent !== text) number.textContent = text;
+  place.dataset.level = level;
+  place.hidden = !count;
+}
+
+/** Keep that number as it is now, on a page that does not know the alerts themselves. */
+function countAlerts(feed) {
+  let timer = null;
+  const count = async () => {
+    timer = null;
+    const found = await ask("GET", "/api/0/alerts?limit=0").catch(() => null);
+    if (found) showAlerts({ count: found.open_count, level: found.open_level });
+  };
+  for (const type of ["alert", "snapshot"]) {
+    feed.addEventListener(type, () => {
+      timer ??= setTimeout(count, type === "alert" ? COUNT_MS / 4 : COUNT_MS);
+    });
+  }
 }
 
 /** Tell in words whether what is shown is of now. `expected`: whether something should be coming in. */
@@ -38,6 +66,7 @@ export function showFeed(feed, expected = () => false) {
   feed.addEventListener("state", tell);
   setInterval(tell, 1000);
   tell();
+  if (!document.getElementById("alerts")) countAlerts(feed);
 }
 
 /** Whether a key press is meant for a field and not for the page. */

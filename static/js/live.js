@@ -151,13 +151,20 @@ function groupRow() {
 
 function showCounts() {
   const counts = store.counts();
-  for (const chip of document.querySelectorAll(".chip")) {
+  for (const chip of document.querySelectorAll(".chip[data-state]")) {
     const count = counts[chip.dataset.state];
     const number = chip.querySelector("b");
     if (number.textContent !== String(count)) number.textContent = count;
     chip.classList.toggle("zero", !count);
     if (wanted.states.has(chip.dataset.state)) chip.setAttribute("aria-current", "true");
     else chip.removeAttribute("aria-current");
+  }
+  const raised = store.raised();
+  document.getElementById("raised").hidden = Object.values(raised).every((count) => !count);
+  for (const chip of document.querySelectorAll("#raised .chip")) {
+    const count = raised[chip.dataset.level];
+    chip.hidden = !count;
+    chip.querySelector("b").textContent = count;
   }
   showProblems(store.problems());
   document.getElementById("empty").hidden = store.hosts.size > 0;
@@ -237,7 +244,7 @@ tableElement.addEventListener("pointerleave", () => {
 });
 tableElement.tBodies[0].addEventListener("click", (event) => {
   const row = event.target.closest("tr.host");
-  if (row && !event.target.closest("a") && getSelection().isCollapsed) row.querySelector(".c-host a").click();
+  if (row && !event.target.closest("a") && getSelection().isCollapsed) row.querySelector(".c-host a:not(.raised)").click();
 });
 
 document.addEventListener("keydown", (event) => {
@@ -252,7 +259,7 @@ document.addEventListener("keydown", (event) => {
   const row = document.activeElement?.closest?.("tr.host");
   let index = row ? Number(row.ariaRowIndex) - 2 + step : 0;
   while (order[index]?.group) index += step;
-  if (order[index]) table.reveal(index)?.querySelector(".c-host a").focus({ preventScroll: true });
+  if (order[index]) table.reveal(index)?.querySelector(".c-host a:not(.raised)").focus({ preventScroll: true });
 });
 
 // Start

@@ -12,7 +12,7 @@ const nothing = dialog.querySelector(".nothing");
 
 const pages = [...document.querySelectorAll(".rail > a.item, #me a")].map((link) => ({
   kind: "Page",
-  label: link.textContent.trim(),
+  label: (link.querySelector(".label") ?? link).textContent.trim(),
   run: () => location.assign(link.href),
 }));
 const join = document.getElementById("join");

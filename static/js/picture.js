@@ -17,5 +17,7 @@ export async function shrunk(file) {
   const left = (bitmap.width - side) / 2;
   const top = (bitmap.height - side) / 2;
   canvas.getContext("2d").drawImage(bitmap, left, top, side, side, 0, 0, SIDE, SIDE);
-  return canvas.toDataURL("image/webp", QUALITY);
+  const url = canvas.toDataURL("image/webp", QUALITY);
+  // A browser that cannot write WebP gives a PNG, which is larger than an account may hold.
+  return url.startsWith("data:image/webp") ? url : canvas.toDataURL("image/jpeg", QUALITY);
 }

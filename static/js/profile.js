@@ -82,7 +82,8 @@ function watchSecondFactor() {
     if (!answer) return;
     begin.reset();
     check.querySelector(".qr").src = `data:image/svg+xml,${encodeURIComponent(answer.qr)}`;
-    check.querySelector(".secret-text").textContent = answer.secret;
+    // To be typed: four characters at a time are not lost on the way.
+    check.querySelector(".secret-text").textContent = answer.secret.match(/.{1,4}/g).join(" ");
     check.querySelector("[data-copy]").dataset.copy = answer.secret;
     go(check);
     find("factor-code").focus();

@@ -2,7 +2,7 @@
 
 import { signIn } from "./ask.js";
 import { localise, setClock } from "./format.js";
-import { showProblems } from "./frame.js";
+import { showAlerts, showProblems } from "./frame.js";
 
 /**
  * Ask the server for this page and take over what has changed. Raises when the server cannot be reached.
@@ -15,10 +15,11 @@ export async function refresh(acted = false) {
     return;
   }
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-  const { now, problems, level } = fresh.body.dataset;
+  const { now, problems, level, alerts, alertLevel } = fresh.body.dataset;
   if (!now) throw new Error(`the server answered ${answer.status}`);
   setClock(Number(now));
   showProblems({ count: Number(problems), level });
+  showAlerts({ count: Number(alerts), level: alertLevel });
   const news = new Map([...fresh.querySelectorAll("[data-fragment]")].map((part) => [part.dataset.fragment, part]));
   const parts = [...document.querySelectorAll("[data-fragment]")];
   if (parts.length !== news.size || parts.some((part) => !news.has(part.dataset.fragment))) {

@@ -3,4 +3,5 @@
 import { Feed } from "./feed.js";
 import { showFeed } from "./frame.js";
 
-showFeed(new Feed({ types: ["message"] }, () => {}));
+// Whoever is not signed in reads on: the sign-in page is no answer to this.
+showFeed(new Feed({ types: ["message"] }, () => {}, () => {}));

@@ -1,6 +1,6 @@
 // One host as a row: finds the places in a row made from the server's template, and fills them.
 
-import { MARKS, NOTHING, SEVERITY, WORDS, bytes, latency, percent, setAgo, stripPaths, stripWords, word } from "./format.js";
+import { LEVEL_MARKS, MARKS, NOTHING, SEVERITY, WORDS, bytes, latency, percent, setAgo, stripPaths, stripWords, word } from "./format.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const HIGH_PERCENT = 90;
@@ -26,7 +26,7 @@ export function makeRow() {
     state: find(".c-state"),
     mark: find(".c-state .mark"),
     word: find(".c-state .word"),
-    link: find(".c-host a"),
+    link: find(".c-host a:not(.raised)"),
     tags: find(".tags"),
     v4: family("v4"),
     v6: family("v6"),
@@ -59,6 +59,7 @@ export function fillRow(row, host) {
     at.link.title = host.name;
     at.link.href = `/plugins?host=${encodeURIComponent(host.name)}`;
   }
+  setRaised(at, host);
   setTags(at.tags, host.tags);
   setFamily(at.v4, host, "IPv4");
   setFamily(at.v6, host, "IPv6");
@@ -134,6 +135,33 @@ function setLoad(at, load, cpus) {
   if (load == null) setMeter(at, NOTHING, null, false, "");
   else if (!cpus) setMeter(at, load.toFixed(2), null, false, "");
   else setMeter(at, load.toFixed(2), (load / cpus) * 100, load >= cpus, `${load.toFixed(2)} on ${cpus} CPUs`);
+}
+
+// How many alerts there are, where there are some, with the sign of the worst.
+function setRaised(at, { name, alerts }) {
+  const some = Object.entries(LEVEL_MARKS).map(([level, mark]) => [level, mark, alerts[level.toLowerCase()]]).filter(([, , count]) => count);
+  const words = some.map(([level, , count]) => `${count} ${level.toLowerCase()}`).join(", ");
+  if (at.raised?.dataset.words === words || (!at.raised && !words)) return;
+  at.raised?.remove();
+  at.raised = null;
+  if (!words) return;
+  const link = document.createElement("a");
+  link.className = "raised";
+  link.dataset.words = words;
+  link.href = `/alerts?host=${encodeURIComponent(name)}`;
+  link.ariaLabel = `Alerts of ${name}: ${words}`;
+  const [[level, mark]] = some;
+  const part = document.createElement("span");
+  const sign = document.createElement("span");
+  part.dataset.level = level;
+  sign.className = "mark";
+  sign.ariaHidden = "true";
+  sign.textContent = mark;
+  part.append(sign, some.reduce((sum, [, , count]) => sum + count, 0));
+  link.title = words;
+  link.append(part);
+  at.link.before(link);
+  at.raised = link;
 }
 
 function setTags(element, tags) {

@@ -47,6 +47,15 @@ export class Store extends EventTarget {
     return counts;
   }
 
+  /** How many alerts of each level there are. */
+  raised() {
+    const counts = { CRITICAL: 0, WARNING: 0, UNKNOWN: 0 };
+    for (const { alerts } of this.hosts.values()) {
+      for (const level in counts) counts[level] += alerts[level.toLowerCase()];
+    }
+    return counts;
+  }
+
   /** How many watched hosts are not up, and how bad it is. */
   problems() {
     const counts = { OVERDUE: 0, DOWN: 0, UNKNOWN: 0 };

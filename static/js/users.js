@@ -27,7 +27,7 @@ function edit(user) {
   prepare("end-sessions", `${path}/sessions`, `Sign ${name} out everywhere?`, "All sessions end; API tokens stay.");
   const tokens = user.tokens === 1 ? "1 API token" : `${user.tokens} API tokens`;
   document.getElementById("revoke-tokens").textContent = `Revoke all tokens (${user.tokens}) …`;
-  prepare("revoke-tokens", `${path}/tokens`, `Revoke all API tokens of ${name}?`, `${tokens} of ${name}: whatever uses them gets no answer any more. That cannot be undone.`);
+  prepare("revoke-tokens", `${path}/tokens`, `Revoke all API tokens of ${name}?`, `${tokens} of ${name}: whatever uses them is refused from then on. That cannot be undone.`);
   prepare("drop-factor", `${path}/second_factor`, `Remove the second factor of ${name}?`, "The password alone then signs in.");
   prepare("delete-user", path, `Delete ${name}?`, "Sessions, tokens and rights on hosts go too. That cannot be undone.");
   document.getElementById("end-sessions").hidden = !user.sessions;
@@ -41,6 +41,13 @@ if (dialog) {
   document.addEventListener("click", (event) => {
     const button = event.target.closest("[data-edits]");
     if (button) edit(JSON.parse(button.closest("tr").dataset.user));
+  });
+  const added = document.getElementById("added");
+  const form = document.getElementById("new-user").querySelector("form");
+  form.addEventListener("done", () => {
+    const { username, role } = form.elements;
+    added.hidden = role.value !== "viewer";
+    added.querySelector(".who").textContent = username.value;
   });
   watchForms();
   filterByServer();

@@ -10,18 +10,25 @@ from typing import Any
 
 import bcrypt
 from aiohttp import web
+from msgspec.structs import replace
 
 from hbd.accounts import User
 from hbd.alerts import Alerts
+from hbd.channel_register import ChannelRegister
 from hbd.config import Config
+from hbd.config.default_thresholds import DEFAULT
+from hbd.explain import Explainer
 from hbd.feed import Feed
 from hbd.hosts import Host, Hosts
+from hbd.hushing import Hushing
 from hbd.model import Beat, Family, Heartbeat, Message, Moment, Sample
+from hbd.notifications import Notifications
 from hbd.presence import Presence
 from hbd.rings import Rings
+from hbd.rules import HostRules, Rule
 from hbd.security import Security
 from hbd.stats import Stats
-from hbd.store import Store
+from hbd.store import Store, Turn
 from hbd.store.audit import Entry
 from hbd.web import make_app, schemas
 from hbd.web.frames import WebSocketFrames
@@ -35,6 +42,9 @@ PASSWORD = "correct horse"  # of every user
 CHEAPEST = 4  # rounds of bcrypt: tests sign in often
 ADDRESSES = {Family.IPV4: "192.0.2.7", Family.IPV6: "2001:db8::7"}
 
+RULES = HostRules(Rule(pattern, replace(each, hold=0.0), "default (shipped)") for pattern, each in DEFAULT.items())
+"""the thresholds that ship, without their ``for``"""
+
 
 class FedDaemon:
     """``now`` is the time of everything that is fed in; it moves only by hand."""
@@ -44,8 +54,11 @@ class FedDaemon:
         self.store: Any = Store(folder / "hbd.db", Stats())
         self.store.messages = self
         self.security: Security
+        self.channels: ChannelRegister
+        self.notifications: Notifications
         self.hosts = Hosts()
         self.alerts = Alerts()
+        self.hushing = Hushing(self.store, self.alerts)
         self.rings = Rings()
         self.presence = Presence(GRACE, self.now)
         self.messages: list[Message] = []
@@ -68,12 +81,30 @@ class FedDaemon:
         security.accounts.changed.append(lambda: self.feed.review(time.monotonic()))
         views = HostViews(self.hosts, self.presence, self.rings, self.alerts)
         self.feed = Feed(self.hosts, WebSocketFrames(views), stats)
+        self.channels = ChannelRegister(self.config, self.store, security.accounts, set)
+        await self.channels.load()
+        self.notifications = Notifications(
+            self.config,
+            self.store,
+            self.hosts,
+            self.alerts,
+            security.accounts,
+            self.hushing,
+            self.channels,
+            stats,
+            heard=lambda: len(self.hosts),
+        )
+        await self.notifications.load(self.now)
         parts = Parts(
             config=self.config,
             hosts=self.hosts,
             rings=self.rings,
             presence=self.presence,
             alerts=self.alerts,
+            hushing=self.hushing,
+            explainer=Explainer(lambda: self.config, self.hosts, self.rings, self.alerts, self.store, self.hushing),
+            channels=self.channels,
+            notifications=self.notifications,
             store=self.store,
             feed=self.feed,
             views=views,
@@ -104,6 +135,7 @@ class FedDaemon:
             self.feed.close()
             self._task.cancel()
             await self._runner.cleanup()
+            await self.channels.close()
             await self.security.close()
             self._task = self._runner = None
 
@@ -190,6 +222,18 @@ class FedDaemon:
         sample = Sample(plugin, self.now.wall - age, data)
         self.rings.add(host.id, sample)
         self.feed.plugin(host.id, sample)
+
+    async def judge(self, host: Host, plugin: str, data: dict[str, Any], age: float = 0.0) -> None:
+        """Have the alerts hear of a sample. The store keeps what comes of it for hosts that it knows."""
+        now = Moment(self.now.wall - age, self.now.mono - age)
+        plan = self.alerts.begin(now)
+        verdicts = RULES.judge(plugin, data, lambda path: self.alerts.level(host.id, path))
+        plan.judge(host.id, plugin, verdicts, now.wall, now)
+        plan.tick(now)
+        await self.store.record(Turn(alerts=plan.rows, gone=plan.gone, events=plan.events))
+        self.alerts.adopt(plan)
+        for event in plan.events:
+            self.feed.alert(event)
 
     def wait(self, seconds: float) -> None:
         """Let time pass in small steps, as a daemon's clock does; whoever is not heard goes overdue, then down."""

@@ -26,6 +26,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 TOTP_SECONDS = 30
 FIRST_LOAD_BYTES = 120 * 1024
+EVERYBODYS = ["Live", "Alerts", "Plugins", "Silences", "Channels"]  # pages that the rail begins with
 BOB_AT_WEB = {"owner": "alice", "monitors": ["bob"]}
 
 
@@ -170,7 +171,7 @@ async def test_setup_link_makes_the_first_admin(fed: FedDaemon, open_page: OpenP
     await expect(page).to_have_url(fed.origin + "/live")
     await expect(page.get_by_role("link", name="Users")).to_be_visible()
     await page.goto(f"{fed.origin}/setup/{fed.security.sign_in.setup_token}")
-    await expect(page.locator("h1")).to_have_text("No such page")
+    await expect(page.locator("h1")).to_have_text("This link leads nowhere")
 
 
 # --------------------------------------------------------------------------------------------------------- the frame
@@ -179,21 +180,23 @@ async def test_setup_link_makes_the_first_admin(fed: FedDaemon, open_page: OpenP
 @pytest.mark.parametrize(
     ("name", "labels"),
     [
-        ("alice", ["Live", "Plugins", "Access", "Users", "Audit", "Status", "API"]),
-        ("olga", ["Live", "Plugins", "Access", "Status", "API"]),
-        ("bob", ["Live", "Plugins", "Access", "API"]),
+        ("alice", [*EVERYBODYS, "Routes", "Access", "Users", "Audit", "Status", "API"]),
+        ("olga", [*EVERYBODYS, "Access", "Status", "API"]),
+        ("bob", [*EVERYBODYS, "Access", "API"]),
     ],
 )
 async def test_rail_leads_only_where_somebody_may_go(
     people: FedDaemon, open_page: OpenPage, name: str, labels: list[str]
 ) -> None:
     page = await sign_in(open_page, people, name)
-    await expect(page.locator(".rail > a.item")).to_have_text(labels)
+    await expect(page.locator(".rail > a.item .label")).to_have_text(labels)
 
 
 async def test_phone_has_the_rest_of_the_pages_under_more(people: FedDaemon, open_page: OpenPage) -> None:
     page = await sign_in(open_page, people, "alice", width=390, height=844)
-    await expect(page.locator(".rail .item:visible")).to_have_text(["Live", "Plugins", "Access", "Users", "More"])
+    await expect(page.locator(".rail .item:visible > span:not(.count)")).to_have_text(
+        ["Live", "Alerts", "Plugins", "Silences", "More"]
+    )
     await page.locator(".rail .more summary").click()
     await page.get_by_role("link", name="Audit").click()
     await expect(page).to_have_url(people.origin + "/audit")
@@ -344,7 +347,9 @@ async def set_up_second_factor(page: Page) -> tuple[str, list[str]]:
     await page.get_by_role("button", name="Continue").click()
     await expect(page.locator("#factor-on .qr")).to_be_visible()
     assert await page.locator("#factor-on .qr").evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
-    secret = await page.locator(".secret-text").text_content() or ""
+    shown = await page.locator(".secret-text").text_content() or ""
+    assert {len(part) for part in shown.split()} == {4}
+    secret = shown.replace(" ", "")
     await page.locator("#factor-code").fill(code_now(secret))
     await page.get_by_role("button", name="Switch on").click()
     await expect(page.locator(".codes li")).to_have_count(10)
@@ -510,6 +515,28 @@ async def test_host_appears_at_once_on_the_page_of_who_may_see_it_now(people: Fe
     await page.get_by_role("button", name="Save").click()
     await expect(page.locator("tr", has_text="db")).to_contain_text("bob")
     await expect(names(other)).to_have_text(["db", "web"])
+
+
+async def test_new_viewer_is_followed_by_the_way_to_hosts(people: FedDaemon, open_page: OpenPage) -> None:
+    page = await sign_in(open_page, people, "alice", "/users")
+    await page.get_by_role("button", name="Add user").click()
+    dialog = page.get_by_role("dialog", name="Add user")
+    await dialog.get_by_label("User name").fill("zoe")
+    await dialog.get_by_label("Password", exact=True).fill(PASSWORD)
+    await dialog.get_by_role("button", name="Add user").click()
+    await expect(page.locator("#added")).to_contain_text("zoe can sign in now, and sees no host")
+    await page.get_by_role("link", name="Give hosts").click()
+    await expect(page).to_have_url(f"{people.origin}/access")
+
+
+async def test_what_is_wrong_is_said_of_the_field_as_the_page_calls_it(people: FedDaemon, open_page: OpenPage) -> None:
+    page = await sign_in(open_page, people, "alice", "/users", expected="400")
+    await page.get_by_role("button", name="Add user").click()
+    dialog = page.get_by_role("dialog", name="Add user")
+    await dialog.get_by_label("User name").fill("a b")
+    await dialog.get_by_label("Password", exact=True).fill(PASSWORD)
+    await dialog.get_by_role("button", name="Add user").click()
+    await expect(dialog.get_by_role("alert")).to_contain_text("User name: ")
 
 
 async def test_name_that_nobody_has_is_refused_in_words(people: FedDaemon, open_page: OpenPage) -> None:

@@ -251,7 +251,7 @@ async def test_status_page_tells_what_was_refused_before_all_counters(fed: FedDa
 async def test_lines_to_copy_name_the_address_in_the_browser(fed: FedDaemon, open_page: OpenPage) -> None:
     page = await open_page(fed.origin.replace("127.0.0.1", "localhost") + "/api")
     own = fed.origin.replace("127.0.0.1", "localhost")
-    hosts = page.locator("#get-api-0-hosts code").first
+    hosts = page.locator("#get-api-0-hosts .copyable code")
     await expect(hosts).to_have_text(f"curl -s '{own}/api/0/hosts'")
     feed = page.locator("#get-hbd .copyable code")
     await expect(feed).to_have_text(f"python3 -m websockets '{own.replace('http', 'ws')}/hbd'")

@@ -1,0 +1,42 @@
+"""The page of alerts, and the number of open ones on all pages."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+from aiohttp import web
+
+from hbd.access import sees_everything, visible
+from hbd.web import alert_view, alerts, schemas
+from hbd.web.call import Call
+from hbd.web.layout import page, script_data
+
+BLANK = schemas.Alert(
+    hostname="", metric_path="", level=alert_view.SHOWN[0], since=0.0, last_value=None, last_check=0.0
+)
+
+
+async def index(call: Call) -> web.Response:
+    """``?q=&level=&host=&tag=&state=``"""
+    found = alerts.listed(call)
+    view = alert_view.alerts_view(found.alerts, alert_view.asked_by(call.request.query))
+    data = await asyncio.to_thread(msgspec.json.encode, found)
+    return await page(
+        call,
+        "alerts",
+        view=view,
+        found=found,
+        blank=BLANK,
+        quiet_since=None if found.alerts else await _quiet_since(call),
+        data=script_data(data),
+    )
+
+
+async def _quiet_since(call: Call) -> float | None:
+    """When the last alert ended that the caller may know of, Unix seconds; None when none is remembered."""
+    wanted = None
+    if not sees_everything(call.identity):
+        wanted = [host.id for host in visible(call.identity, call.parts.hosts)]
+    events = await call.parts.store.alerts.events(1, wanted)
+    return events[0].at if events else None
