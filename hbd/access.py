@@ -26,6 +26,8 @@ class Action(StrEnum):
     ADMIN = "admin"
     ACCOUNTS = "accounts"
     """make and change users, which nobody does from outside while there are none"""
+    CHANNELS = "channels"
+    """make and change one's own notification channels, and try those that one sees"""
     SELF = "self"
     """see and change one's own profile"""
     CREDENTIALS = "credentials"
@@ -108,7 +110,7 @@ NO_TOKENS = frozenset((Action.ACCOUNTS, Action.CREDENTIALS))
 """what no token may do, or whoever has one could make people's accounts their own"""
 
 _ALLOWED = Verdict(True)
-_STRANGER = Verdict(False, "Log in first", stranger=True)
+_STRANGER = Verdict(False, "Sign in, or send a token", stranger=True)
 
 
 def standing(identity: Identity, host: Owned) -> Standing:
@@ -139,7 +141,7 @@ def may(identity: Identity, action: Action | None, host: Owned | None = None, *,
         return Verdict(False, identity.held_back)
     if (limit := _limit_of_token(identity, action, host, changes)) is not None:
         return limit
-    if action in OWN_ACCOUNT or (host is None and action is Action.VIEW):
+    if action in OWN_ACCOUNT or (host is None and action in (Action.VIEW, Action.CHANNELS)):
         return _ALLOWED
     if host is not None and action in NEEDED:
         needed = NEEDED[action]

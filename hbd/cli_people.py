@@ -8,18 +8,21 @@ import getpass
 import json
 import secrets
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
-from hbd.asking import ask, caller, config_of, local_time, table
+from hbd.asking import NoDatabase, ask, change, config_of, local_time, note, table
 from hbd.config.leaves import LEAVES, Wrong, read_duration
 from hbd.config.structs import Auth
 from hbd.config.yaml_source import Scalar
 from hbd.errors import ConfigError, HbdError, InvalidInput
+from hbd.host_access import Part
 from hbd.model import USER_NAME_RULE, is_user_name
 from hbd.passwords import Passwords, check_new
 
 ROLES = ("viewer", "operator", "admin")
+PARTS: dict[str, Part] = {"manager": "managers", "monitor": "monitors"}
 RANDOM_LENGTH = 20  # 120 bits
 MAX_LINE_BYTES = 4096
 MAX_EXPIRY_SECONDS = 100 * 365.25 * 86400
@@ -40,6 +43,7 @@ def _add_user_commands(command: Callable[..., Any], verbs: Any) -> None:
     role = add.add_mutually_exclusive_group()
     role.add_argument("--admin", dest="role", action="store_const", const="admin", help="short for --role admin")
     role.add_argument("--role", choices=ROLES, help="what it may do; viewer unless you say so")
+    add.add_argument("--no-admin", action="store_true", help="even though it is the first user, and no admin")
     add.add_argument("--full-name", metavar="TEXT", default="", help="the name that people see")
     add.add_argument("--no-password", action="store_true", help="it signs in from outside: single sign-on or a proxy")
     listing = command("list", _user_list, "list the users", verbs)
@@ -54,6 +58,16 @@ def _add_user_commands(command: Callable[..., Any], verbs: Any) -> None:
     role = command("role", _user_role, "change what a user may do", verbs)
     role.add_argument("name", metavar="NAME")
     role.add_argument("role", metavar="ROLE", choices=ROLES, help=", ".join(ROLES))
+    for name, run, text in (
+        ("grant", _user_grant, "make a user manager or monitor of hosts"),
+        ("revoke", _user_revoke, "have a user no longer be manager or monitor of hosts"),
+    ):
+        access = command(name, run, text, verbs)
+        access.epilog = "HOST may be a pattern, such as 'web*' (in quotes, or the shell looks for files of that name)."
+        access.add_argument("name", metavar="USER")
+        part = access.add_mutually_exclusive_group(required=True)
+        for of in PARTS:
+            part.add_argument(f"--{of}", metavar="HOST", nargs="+", help=f"the hosts that it is {of} of")
 
 
 def _add_token_commands(command: Callable[..., Any], verbs: Any) -> None:
@@ -82,11 +96,6 @@ def _expiry(text: str) -> float:
     return seconds
 
 
-def _ask(options: argparse.Namespace, command: str, **arguments: Any) -> Any:
-    """Like ``ask``, for what is told in the audit log."""
-    return ask(options, command, **arguments, by=caller())
-
-
 # --------------------------------------------------------------------------------------------------------- passwords
 
 
@@ -95,7 +104,7 @@ def _passwd(options: argparse.Namespace) -> int:
         print(_hash(_given_password(_least_length_anyway(options))))
         return 0
     hashed = _hash(_given_password(config_of(options).auth.min_password_length))
-    if _ask(options, "user password", name=options.name, password=hashed):
+    if change(options, "user password", name=options.name, password=hashed):
         _tell_of_file(options.name)
     return 0
 
@@ -148,7 +157,7 @@ def _hash(password: str) -> str:
 
 
 def _tell_of_file(name: str) -> None:
-    print(f"hbd: '{name}' is in the config file; this holds until the file says something else", file=sys.stderr)
+    note(f"'{name}' is in the config file; this holds until the file says something else")
 
 
 # ------------------------------------------------------------------------------------------------------------- users
@@ -157,6 +166,11 @@ def _tell_of_file(name: str) -> None:
 def _user_add(options: argparse.Namespace) -> int:
     if not is_user_name(options.name):  # said before anybody types a password
         raise InvalidInput(USER_NAME_RULE, "NAME")
+    if options.role != "admin" and not options.no_admin and _is_first(options):
+        raise HbdError(
+            "the first user has to be an admin, as nobody else could change anything from then on: "
+            f"hbd user add --admin {options.name} (or --no-admin, if you mean it)"
+        )
     password, made_up = None, None
     if not options.no_password:
         least = config_of(options).auth.min_password_length
@@ -165,7 +179,7 @@ def _user_add(options: argparse.Namespace) -> int:
             password = made_up = secrets.token_urlsafe(64)[: max(RANDOM_LENGTH, least)]
         elif password is None:
             raise HbdError("no password was given")
-    has_admin = _ask(
+    has_admin = change(
         options,
         "user add",
         name=options.name,
@@ -176,8 +190,15 @@ def _user_add(options: argparse.Namespace) -> int:
     if made_up is not None:
         print(made_up)
     if not has_admin:
-        print(f"hbd: nobody is admin yet; make somebody one: hbd user role {options.name} admin", file=sys.stderr)
+        note(f"nobody is admin yet; make somebody one: hbd user role {options.name} admin")
     return 0
+
+
+def _is_first(options: argparse.Namespace) -> bool:
+    try:
+        return not ask(options, "user list")
+    except NoDatabase:
+        return not config_of(options).users
 
 
 def _user_list(options: argparse.Namespace) -> int:
@@ -207,28 +228,51 @@ def _yes(value: bool) -> str:
 
 
 def _user_remove(options: argparse.Namespace) -> int:
-    _ask(options, "user remove", name=options.name)
+    change(options, "user remove", name=options.name)
     return 0
 
 
 def _user_disable(options: argparse.Namespace) -> int:
-    _ask(options, "user disable", name=options.name)
+    change(options, "user disable", name=options.name)
     return 0
 
 
 def _user_enable(options: argparse.Namespace) -> int:
-    _ask(options, "user enable", name=options.name)
+    change(options, "user enable", name=options.name)
     return 0
 
 
 def _user_reset(options: argparse.Namespace) -> int:
-    _ask(options, "user reset-second-factor", name=options.name)
+    change(options, "user reset-second-factor", name=options.name)
     return 0
 
 
 def _user_role(options: argparse.Namespace) -> int:
-    if _ask(options, "user role", name=options.name, role=options.role):
+    if change(options, "user role", name=options.name, role=options.role):
         _tell_of_file(options.name)
+    return 0
+
+
+def _user_grant(options: argparse.Namespace) -> int:
+    return _give(options, "grant", {True: "is {} now", False: "was {} already"})
+
+
+def _user_revoke(options: argparse.Namespace) -> int:
+    return _give(options, "revoke", {True: "is no {} any more", False: "was no {}"})
+
+
+def _give(options: argparse.Namespace, verb: str, words: dict[bool, str]) -> int:
+    """words: what is told of a host, by whether anything has changed."""
+    part = next(part for part in PARTS if getattr(options, part))
+    hosts = change(options, f"user {verb}", name=options.name, part=PARTS[part], hosts=getattr(options, part))
+    for host in hosts:
+        print(f"{host['host']}: {options.name} {words[host['changed']].format(part)}")
+    in_file = [host["host"] for host in hosts if host["changed"] and host["from_file"]]
+    if in_file:
+        more = f" and {len(in_file) - 1} more" if in_file[1:] else ""
+        note(
+            f"the config file names the {PARTS[part]} of {in_file[0]}{more}: at the next reload it is as the file says"
+        )
     return 0
 
 
@@ -236,7 +280,7 @@ def _user_role(options: argparse.Namespace) -> int:
 
 
 def _token_create(options: argparse.Namespace) -> int:
-    token = _ask(
+    token = change(
         options,
         "token create",
         user=options.user,
@@ -246,7 +290,21 @@ def _token_create(options: argparse.Namespace) -> int:
         expires_in=options.expires,
     )
     print(token)
+    if options.expires is None:
+        note("this token never expires; --expires 90d would have it end, hbd token revoke does")
+    else:
+        note(f"this token expires at {local_time(time.time() + options.expires)}")
+    if options.host:
+        _warn_of_unheard(options)
     return 0
+
+
+def _warn_of_unheard(options: argparse.Namespace) -> None:
+    """A slip in a name may be that of another host, which is enrolled and nothing else."""
+    wanted = {name.lower() for name in options.host}
+    for host in ask(options, "agent list"):
+        if host["name"].lower() in wanted and host["last_seen"] is None:
+            note(f"warning: {host['name']} has never been heard; is it the host you mean?")
 
 
 def _token_list(options: argparse.Namespace) -> int:
@@ -273,5 +331,5 @@ def _token_list(options: argparse.Namespace) -> int:
 
 
 def _token_revoke(options: argparse.Namespace) -> int:
-    _ask(options, "token revoke", id=options.id)
+    change(options, "token revoke", id=options.id)
     return 0

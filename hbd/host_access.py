@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from hbd.accounts import Accounts, Leave, Stays, User
 from hbd.config import Config, HostConfig
@@ -17,6 +17,7 @@ from hbd.store.audit import Entry
 UNKNOWN_TOLD = 20
 
 Names = tuple[str, ...]
+Part = Literal["managers", "monitors"]
 
 
 class Access(NamedTuple):
@@ -33,6 +34,7 @@ class HostAccess:
         self._accounts = accounts
         self._rows: dict[int, AccessRow] = {}
         self._changing = asyncio.Lock()
+        accounts.rights = self
 
     async def load(self, now: float) -> None:
         """Know what was changed here, and have the accounts load: whose user has gone has lost everything."""
@@ -58,7 +60,7 @@ class HostAccess:
 
         async with self._changing:
             await work(leave)
-            self._took(changed)
+            self.took(changed)
 
     def of(self, host: Host, config: Config) -> Access:
         """What holds for a host: what was changed here, else what the config says, else the defaults."""
@@ -92,7 +94,7 @@ class HostAccess:
 
         Raises Conflict when one of these users has gone meanwhile.
         """
-        async with self._changing:
+        async with self._changing, self._accounts.unchanged():
             for name in (*((owner,) if owner is not None else ()), *(managers or ()), *(monitors or ())):
                 if not self._is_known(name):
                     raise Conflict(f"There is no user '{name}' any more")
@@ -105,38 +107,73 @@ class HostAccess:
             await self._store.save_access([row], entry)
             self._rows[host.id] = row
 
+    async def give(
+        self, user: User, part: Part, hosts: Iterable[Host], config: Config, entry: Callable[[Host], Entry], *, on: bool
+    ) -> list[Host]:
+        """Make a user one of the managers or monitors of hosts, or (on False) none of them any more; all or nothing.
+
+        entry: what the audit log has of each. Returns the hosts where that is a change; the caller has it put into
+        force (``of``). Raises Conflict when the user has gone meanwhile.
+        """
+        async with self._changing:
+            if not self._is_known(user.name):
+                raise Conflict(f"There is no user '{user.name}' any more")
+            changed: dict[int, AccessRow] = {}
+            found = []
+            for host in hosts:
+                names: Names = getattr(self.of(host, config), part)
+                if (user.name in names) is on:
+                    continue
+                names = (*names, user.name) if on else tuple(name for name in names if name != user.name)
+                row = self._rows.get(host.id, AccessRow(host.id, None, None, None))
+                changed[host.id] = row._replace(managers=names) if part == "managers" else row._replace(monitors=names)
+                found.append(host)
+            await self._store.save_access(changed.values(), *map(entry, found))
+            self._rows |= changed
+            return found
+
     async def delete_user(self, user: User, *entries: Entry) -> None:
         """Delete a user; somebody else of that name will inherit nothing. Raises what ``Accounts.delete`` does."""
         lower = user.name.lower()
         async with self._changing:
-            left = [_left(row, lambda name: name.lower() != lower) for row in self._rows.values()]
-            changed = [row for row in left if row != self._rows[row.host_id]]
+            changed = self.left(lambda name: name.lower() != lower)
             before = [self._rows[row.host_id] for row in changed]
-            self._took(changed)  # first: who listens to the accounts looks here
+            self.took(changed)  # first: who listens to the accounts looks here
             try:
                 await self._accounts.delete(user, changed, *entries)
             except BaseException:
-                self._took(before)
+                self.took(before)
                 raise
 
     def unknown_people(self, config: Config) -> list[str]:
-        """``hosts.web1.owner: there is no user alice``: each name that nobody has, where the config has it first."""
-        places: dict[str, list[str]] = {}
-        for key, name in _people(config):
-            if self._accounts.get(name) is None:
-                places.setdefault(name, []).append(key)
-        found = [
-            f"{keys[0]}: there is no user {name}" + (f" (and {len(keys) - 1} more of the kind)" if keys[1:] else "")
-            for name, keys in places.items()
-        ]
-        return found[:UNKNOWN_TOLD] + ([f"{len(found)} names in hosts have no user"] if found[UNKNOWN_TOLD:] else [])
+        """As ``nobodies`` tells them."""
+        return nobodies(config, lambda name: self._accounts.get(name) is not None)
 
-    def _took(self, rows: Iterable[AccessRow]) -> None:
+    def left(self, stays: Stays) -> list[AccessRow]:
+        """Rows that are not as they were once only these names stay."""
+        left = (_left(row, stays) for row in self._rows.values())
+        return [row for row in left if row != self._rows[row.host_id]]
+
+    def took(self, rows: Iterable[AccessRow]) -> None:
+        """What is written of these hosts now."""
         self._rows |= {row.host_id: row for row in rows}
 
     def _is_known(self, name: str) -> bool:
         """Whether it is a user's; as long as there are none, anybody may be one later."""
         return not len(self._accounts) or self._accounts.get(name) is not None
+
+
+def nobodies(config: Config, is_user: Callable[[str], bool]) -> list[str]:
+    """``hosts.web1.owner: there is no user alice``: each name that nobody has, where the config has it first."""
+    places: dict[str, list[str]] = {}
+    for key, name in _people(config):
+        if not is_user(name):
+            places.setdefault(name, []).append(key)
+    found = [
+        f"{keys[0]}: there is no user {name}" + (f" (and {len(keys) - 1} more of the kind)" if keys[1:] else "")
+        for name, keys in places.items()
+    ]
+    return found[:UNKNOWN_TOLD] + ([f"{len(found)} names in hosts have no user"] if found[UNKNOWN_TOLD:] else [])
 
 
 def _people(config: Config) -> Iterator[tuple[str, str]]:

@@ -8,12 +8,14 @@ import logging
 import os
 import secrets
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import bcrypt
 
+from hbd import addresses
 from hbd.errors import Busy, InvalidInput
 
 log = logging.getLogger(__name__)
@@ -23,6 +25,9 @@ COSTS = range(4, 32)  # what bcrypt knows; each costs twice the time of the one 
 
 # Normalising takes time by the square of a text's length in the worst case, and nothing this long gets under 72 bytes.
 _MAX_NORMALISED = 1024
+
+Line = tuple[str, str]
+"""("account", name) or ("address", key)"""
 
 T = TypeVar("T")
 
@@ -86,15 +91,26 @@ class Passwords:
     """Makes and checks hashes, a few at a time, in the order in which they were asked for.
 
     workers: how many at a time; by default half of the processors, for bcrypt runs outside the interpreter's lock and
-    would take them all. waiting: how many more may be asked for before ``Busy`` is raised. rounds: cost of new hashes.
+    would take them all. waiting: how many more may be asked for before ``Busy`` is raised; of_account, of_address: how
+    many of these may be checks of one account, and from one address. rounds: cost of new hashes.
     """
 
-    def __init__(self, workers: int | None = None, waiting: int = 64, rounds: int = 12) -> None:
+    def __init__(
+        self,
+        workers: int | None = None,
+        waiting: int = 64,
+        rounds: int = 12,
+        *,
+        of_account: int = 16,
+        of_address: int = 32,
+    ) -> None:
         workers = workers or max(1, (os.cpu_count() or 1) // 2)
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="passwords")
         self._free = asyncio.Semaphore(workers)
         self._waiting = 0
         self._room = waiting
+        self._of_account, self._of_address = of_account, of_address
+        self._waiting_for: Counter[Line] = Counter()
         self._rounds = rounds
         self._secret = secrets.token_bytes(32)
         self._dummies: dict[int, bytes] = {}
@@ -119,18 +135,29 @@ class Passwords:
         return await self._in_turn(_hash, _encoded(password), self._rounds)
 
     async def check(
-        self, password: str, hashed: bytes | None, *, name: str = "", first: Callable[[], None] | None = None
+        self,
+        password: str,
+        hashed: bytes | None,
+        *,
+        name: str = "",
+        address: str = "",
+        first: Callable[[], None] | None = None,
     ) -> bool:
         """Whether password is the one that was hashed. hashed None: there is no such user, or one without password.
 
-        name: whose it is said to be. first: is called when the turn has come, right before anything is hashed, and
-        may raise to prevent it. Whoever awaits a check goes on before ``first`` of the next one is called: a failure
-        that is counted at once is known to all checks that have not begun.
+        name: whose it is said to be, address: where it comes from; "" where nobody is to be told apart. first: is
+        called when the turn has come, right before anything is hashed, and may raise to prevent it. Whoever awaits a
+        check goes on before ``first`` of the next one is called: a failure that is counted at once is known to all
+        checks that have not begun.
 
         Raises InvalidInput, whosever it is, for a password that nobody can have; Busy without room. A check that is
         cancelled after it began keeps its place until the thread is done.
         """
-        return await self._in_turn(_check, _encoded(password), hashed, self._dummy(name), first=first)
+        lines = [
+            *([(("account", name.lower()), self._of_account)] if name else []),
+            *([(("address", addresses.key(address)), self._of_address)] if address else []),
+        ]
+        return await self._in_turn(_check, _encoded(password), hashed, self._dummy(name), first=first, lines=lines)
 
     def close(self) -> None:
         """What runs comes to its end, nothing more is begun."""
@@ -143,14 +170,25 @@ class Passwords:
 
         return self._dummies[max(self._dummies, key=weight)]
 
-    async def _in_turn(self, job: Callable[..., T], *args: object, first: Callable[[], None] | None = None) -> T:
-        if self._free.locked() and self._waiting >= self._room:
+    async def _in_turn(
+        self,
+        job: Callable[..., T],
+        *args: object,
+        first: Callable[[], None] | None = None,
+        lines: Sequence[tuple[Line, int]] = (),
+    ) -> T:
+        """lines: in which it waits too, each with how many may stand in it."""
+        full = self._waiting >= self._room or any(self._waiting_for[line] >= most for line, most in lines)
+        if self._free.locked() and full:
             raise Busy("Too many passwords are being checked; try again in a moment")
+        own = Counter(line for line, _ in lines)
         self._waiting += 1
+        self._waiting_for += own
         try:
             await self._free.acquire()
         finally:
             self._waiting -= 1
+            self._waiting_for -= own
         try:
             if first is not None:
                 first()

@@ -20,9 +20,11 @@ from hbd.second_factor import SecondFactors
 from hbd.signin import SignIn
 from hbd.stats import Stats
 from hbd.store import Store
+from hbd.store.audit import Entry
 
 log = logging.getLogger(__name__)
 
+SHUT = "there are none any more, and hbd stays closed to everybody"
 SAVE_SECONDS = 30.0  # so late may "last used" be after a crash
 
 
@@ -47,13 +49,18 @@ class Security:
         await self.host_access.load(now)
         self.sign_in.know()
         self.sign_in.remember()
+        if self.accounts.shut:
+            self._note_shut(now)
 
     async def configure(self, config: Config, hosts: Hosts, now: float) -> None:
         """Take a config that was read again; once it is in force everywhere, ``announce`` it.
 
         Raises StorageError, with everything as it was.
         """
+        was_shut = self.accounts.shut
         await self.host_access.configure(config, hosts.everyone(), now)
+        if self.accounts.shut and not was_shut:
+            self._note_shut(now)
         self._attempts.configure(*_login_limits(config))
         old, self._config = self._config, config
         self._warned_of = -1
@@ -74,11 +81,14 @@ class Security:
 
     def _found(self) -> list[str]:
         if not len(self.accounts):
-            return []
+            return [f"users: {SHUT}; make one: hbd user add --admin NAME"] if self.accounts.shut else []
         found = self.host_access.unknown_people(self._config)
         if self.accounts.first_admin() is None:
             found.append("users: nobody is admin; make somebody one: hbd user role NAME admin")
         return found
+
+    def _note_shut(self, now: float) -> None:
+        self.audit.note(Entry(time=now, user="", via="daemon", action="users.none", detail=SHUT))
 
     async def run(self) -> None:
         """Write down what is noted, and when things were last used, until cancelled."""

@@ -82,7 +82,7 @@ class SignIn:
         user = self._accounts.get(name)
         hashed = user.password if user is not None and user.enabled else None
         right = await self._passwords.check(
-            password, hashed, name=name, first=lambda: self.require_patience(name, visitor)
+            password, hashed, name=name, address=visitor.address, first=lambda: self.require_patience(name, visitor)
         )
         if user is None or not right:
             raise self._failed(name, user, visitor, WRONG)
@@ -160,7 +160,11 @@ class SignIn:
         """Whether it is the user's password, asked for again before something that matters; guesses are limited too."""
         self.require_patience(user.name, visitor)
         right = await self._passwords.check(
-            password, user.password, name=user.name, first=lambda: self.require_patience(user.name, visitor)
+            password,
+            user.password,
+            name=user.name,
+            address=visitor.address,
+            first=lambda: self.require_patience(user.name, visitor),
         )
         if not right:
             self.count_failure(user.name, visitor)
@@ -197,7 +201,7 @@ class SignIn:
                 action="login",
                 object=_object(user),
                 outcome="failed",
-                detail="wrong code" if reason == WRONG_CODE else "wrong password",
+                detail=_why(user, reason),
             )
         )
         self.count_failure(name, visitor)
@@ -212,6 +216,15 @@ class SignIn:
         assert user.password is not None
         self._tickets[token_hash(text)] = _Ticket(user.id, user.password, now + TICKET_SECONDS)
         return text
+
+
+def _why(user: User | None, reason: str) -> str:
+    """Why somebody did not get in, for the audit log alone; they themselves are not told which accounts there are."""
+    if user is not None and not user.enabled:
+        return "the account is disabled"
+    if user is not None and user.password is None:
+        return "the account has no password; it signs in elsewhere"
+    return "wrong code" if reason == WRONG_CODE else "wrong password"
 
 
 def _object(user: User | None) -> str:

@@ -11,6 +11,7 @@ from hbd.accounts.overlay import user_of
 from hbd.config import Config
 from hbd.errors import NotFound
 from hbd.model import LONGEST_USER_NAME
+from hbd.reach import Reach, is_this_machine, reach
 from hbd.store.accounts import UserRow
 
 NEEDS_SECOND_FACTOR = "Set up your second factor first; your profile page does it"
@@ -20,7 +21,10 @@ class Known:
     def __init__(self, config: Config) -> None:
         self.version = 0
         """is another one after users came, went, or are called or ranked otherwise than before"""
+        self.setup_done = False
+        """whether there ever was a first user: from then on nobody else can become it from outside"""
         self._config = config
+        self._bound = config.hbd_host  # another one takes a restart
         self._rows: dict[int, UserRow] = {}
         self._users: dict[str, User] = {}
         self._by_id: dict[int, User] = {}
@@ -35,8 +39,25 @@ class Known:
     @property
     def open(self) -> bool:
         """Whether nobody has to sign in: there are no users, and nobody from outside could be one."""
+        return self._is_empty and not self.shut
+
+    @property
+    def shut(self) -> bool:
+        """Whether nobody gets in at all: the last user has gone, and that opens nothing to others than this machine."""
+        return self._is_empty and self.setup_done and self._is_reached
+
+    @property
+    def _is_empty(self) -> bool:
         auth = self._config.auth
         return not self._users and auth.oidc.issuer is None and auth.proxy.user_header is None
+
+    @property
+    def _is_reached(self) -> bool:
+        """Whether others than this machine get here, by what the daemon was started with or by what holds now."""
+        bound = (self._bound, self._config.hbd_host)
+        return reach(self._config, ()) is not Reach.MACHINE or not all(
+            host is None or is_this_machine(host) for host in bound
+        )
 
     # --------------------------------------------------------------------------------------------------------- users
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -49,6 +50,16 @@ Leave = Callable[[Stays], Sequence[AccessRow]]
 """What becomes of the rights on hosts"""
 
 
+class Rights(Protocol):
+    """Rights on hosts that were given here. As long as there are no users, they may name anybody."""
+
+    def left(self, stays: Stays) -> Sequence[AccessRow]:
+        """What becomes of those that are not as they were when only these names stay."""
+
+    def took(self, rows: Iterable[AccessRow]) -> None:
+        """These are written."""
+
+
 def _nothing(_: Stays) -> Sequence[AccessRow]:
     return ()
 
@@ -60,8 +71,7 @@ class Accounts(Known):
         self.changed: list[Callable[[], None]] = []
         self._store = store.accounts
         self._changing = asyncio.Lock()
-        self.setup_done = False
-        """whether there ever was a first user: from then on nobody else can become it from outside"""
+        self.rights: Rights | None = None
 
     # ------------------------------------------------------------------------------------------------------- config
 
@@ -108,6 +118,12 @@ class Accounts(Known):
                 row.name,
                 row.source,
             )
+
+    @asynccontextmanager
+    async def unchanged(self) -> AsyncIterator[None]:
+        """As long as the block runs nobody comes or goes."""
+        async with self._changing:
+            yield
 
     async def save_uses(self, now: float) -> None:
         """Write down what was used, and forget sessions that are over. Raises StorageError."""
@@ -168,7 +184,11 @@ class Accounts(Known):
         over = known[: max(0, len(known) - SESSIONS_PER_USER + 1)]
         flag = None if self.setup_done else SETUP_DONE
         ended = [session.id for session in over]
-        session.id, session.user_id = await self._store.sign_in(session.row(), row, entry, ended=ended, flag=flag)
+        access = self._with_first(row)
+        session.id, session.user_id = await self._store.sign_in(
+            session.row(), row, entry, ended=ended, access=access, flag=flag
+        )
+        self._took(access)
         self.setup_done = True
         self._sessions.drop(over)
         self._put(row)
@@ -203,13 +223,14 @@ class Accounts(Known):
         *entries: Entry,
         keep: Session | None = None,
         sign_out: bool = False,
+        revoke: bool = False,
         expecting: User | None = None,
     ) -> User:
         """Change fields of a user: full_name, avatar, role, enabled, channels, password (bytes or None), totp,
         totp_step, recovery, last_login.
 
-        sign_out: all its sessions end, but for ``keep``, with which whoever asks is signed in. expecting: the user as
-        it was when somebody proved to be it.
+        sign_out: all its sessions end, but for ``keep``, with which whoever asks is signed in. revoke: its API tokens
+        end too. expecting: the user as it was when somebody proved to be it.
         Raises Conflict when nobody would be admin any more, when ``keep`` has ended meanwhile, and when ``expecting``
         signs in otherwise than now; NotFound when the user has gone meanwhile.
         """
@@ -222,8 +243,11 @@ class Accounts(Known):
             row = changed(self._config, self._rows[user.id], fields)
             self._require_admin_after(user_of(self._config, row), known)
             ending = [s for s in self._sessions.of(user.id) if s is not keep] if sign_out else []
-            await self._store.save([row], *entries, ended=[session.id for session in ending])
+            revoked = self._tokens.of(user.id) if revoke else []
+            ended = [session.id for session in ending]
+            await self._store.save([row], *entries, ended=ended, revoked=[token.id for token in revoked])
             self._sessions.drop(ending)
+            self._tokens.drop(revoked)
             fresh = self._put(row)
         self.tell()
         return fresh
@@ -245,9 +269,22 @@ class Accounts(Known):
     async def _made(self, row: UserRow, entry: Entry) -> User:
         if len(self) >= MAX_USERS:
             raise Conflict(f"The limit of {MAX_USERS} users is reached")
-        await self._store.save([row], entry, flag=SETUP_DONE)
+        access = self._with_first(row)
+        await self._store.save([row], entry, access=access, flag=SETUP_DONE)
+        self._took(access)
         self.setup_done = True
         return self._put(row)
+
+    def _with_first(self, row: UserRow) -> Sequence[AccessRow]:
+        """What becomes of rights on hosts when this user comes: the first one finds none of names that nobody has."""
+        if self.rights is None or len(self):
+            return ()
+        first = row.name.lower()
+        return self.rights.left(lambda name: name.lower() == first)
+
+    def _took(self, access: Sequence[AccessRow]) -> None:
+        if self.rights is not None:
+            self.rights.took(access)
 
     # ------------------------------------------------------------------------------------------------- from outside
 

@@ -8,15 +8,28 @@ from hbd.access import Role
 from hbd.accounts.known import Known
 from hbd.accounts.model import ApiToken, User
 from hbd.errors import InvalidInput
+from hbd.model import without_joiners
 
-MAX_NAME_LENGTH, MAX_AVATAR_LENGTH = 200, 64 * 1024
+MAX_NAME_LENGTH = 200
+MAX_AVATAR_LENGTH = 8 * 1024  # a picture of 64 by 64 pixels takes 1 to 3 kB
+ALL_ENDED = "all sessions and API tokens ended"
+"""what a password that somebody else has set does to a user, for the audit log"""
+MAY_JOIN = frozenset(("full_name", "full name", "avatar"))
+"""fields of people: Persian names and many emoji hold joiners"""
 
 
 def check_texts(**texts: str) -> None:
     """Refuse what cannot be seen. Raises InvalidInput."""
     for field, text in texts.items():
-        if not text.isprintable():
+        if not (without_joiners(text) if field in MAY_JOIN else text).isprintable():
             raise InvalidInput("holds a line break or another character that cannot be seen", field)
+
+
+def check_avatar(avatar: str, before: str = "") -> None:
+    """Refuse what is too large, unless it is what was there before. Raises InvalidInput."""
+    if len(avatar) > MAX_AVATAR_LENGTH and avatar != before:
+        reason = f"at most {MAX_AVATAR_LENGTH} characters; this one has {len(avatar)}: take a smaller picture"
+        raise InvalidInput(reason, "avatar")
 
 
 def shown_user(user: User, accounts: Known) -> dict[str, Any]:
@@ -36,6 +49,12 @@ def shown_user(user: User, accounts: Known) -> dict[str, Any]:
         "sessions": accounts.session_count(user),
         "tokens": accounts.token_count(user),
     }
+
+
+def listed_user(user: User, accounts: Known) -> dict[str, Any]:
+    """An account in a list of all of them, which has no room for pictures."""
+    shown = shown_user(user, accounts)
+    return shown | {"avatar": ""} if user.avatar.startswith("data:") else shown
 
 
 def shown_token(token: ApiToken) -> dict[str, Any]:

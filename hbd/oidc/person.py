@@ -7,7 +7,7 @@ from typing import Any
 from msgspec import Struct
 
 from hbd.config.structs import Oidc
-from hbd.model import USER_NAME_RULE, is_user_name
+from hbd.model import USER_NAME_RULE, is_user_name, without_joiners
 from hbd.oidc.failure import SignInFailed, shown
 
 _MAX_FULL_NAME = 200
@@ -73,4 +73,7 @@ def _groups(value: Any, claim: str) -> frozenset[str]:
 
 
 def _one_line(text: str) -> str:
-    return "".join(character for character in text[:_MAX_FULL_NAME] if character.isprintable()).strip()
+    short = text[:_MAX_FULL_NAME]
+    if without_joiners(short).isprintable():
+        return short.strip()
+    return "".join(character for character in short if character.isprintable()).strip()

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
+from contextlib import closing
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Struct, field
 
+from hbd.errors import StorageError
 from hbd.store import audit
 from hbd.store.audit import Entry
 from hbd.store.database import Database
@@ -137,20 +140,24 @@ class AccountTables:
         rows: Sequence[UserRow],
         *entries: Entry,
         ended: Iterable[int] = (),
+        revoked: Iterable[int] = (),
         gone: Iterable[int] = (),
         access: Iterable[AccessRow] = (),
         flag: str | None = None,
     ) -> None:
-        """Write users; those that are new get their id. ended, gone: ids of sessions and users that end with it.
+        """Write users; those that are new get their id. ended, revoked, gone: ids of sessions, API tokens and users
+        that end with it.
 
         A user goes with its sessions and tokens. access: what becomes of the hosts that it could reach.
         """
         sessions, users, hosts = [(session_id,) for session_id in ended], [(user_id,) for user_id in gone], list(access)
+        tokens = [(token_id,) for token_id in revoked]
 
         def work(db: sqlite3.Connection) -> list[int]:
             db.executemany("DELETE FROM users WHERE id = ?", users)
             ids = [_save(db, row) for row in rows]
             db.executemany("DELETE FROM sessions WHERE id = ?", sessions)
+            db.executemany("DELETE FROM api_tokens WHERE id = ?", tokens)
             _save_access(db, hosts)
             if flag is not None:
                 db.execute("INSERT INTO meta (key, value) VALUES (?, '1') ON CONFLICT DO NOTHING", (flag,))
@@ -161,14 +168,25 @@ class AccountTables:
             row.id = row_id
 
     async def sign_in(
-        self, session: SessionRow, user: UserRow, entry: Entry, *, ended: Iterable[int] = (), flag: str | None = None
+        self,
+        session: SessionRow,
+        user: UserRow,
+        entry: Entry,
+        *,
+        ended: Iterable[int] = (),
+        access: Iterable[AccessRow] = (),
+        flag: str | None = None,
     ) -> tuple[int, int]:
-        """Begin a session of a user, who is written with it; returns (id of the session, id of the user)."""
-        over = [(session_id,) for session_id in ended]
+        """Begin a session of a user, who is written with it; returns (id of the session, id of the user).
+
+        ended, access: as for ``save``.
+        """
+        over, hosts = [(session_id,) for session_id in ended], list(access)
 
         def work(db: sqlite3.Connection) -> tuple[int, int]:
             user_id = _save(db, user)
             db.executemany("DELETE FROM sessions WHERE id = ?", over)
+            _save_access(db, hosts)
             made = db.execute(
                 "INSERT INTO sessions (user_id, hash, created, expires, last_used, address, user_agent, method)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -232,6 +250,17 @@ class AccountTables:
             audit.insert(db, *entries)
 
         await self._database.write(work)
+
+
+def names_of_others(path: Path) -> list[str]:
+    """The users that no config file names. The database is only read, and none is made. Raises StorageError."""
+    if not path.exists():
+        return []
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+            return [name for (name,) in db.execute("SELECT name FROM users WHERE source != 'config'")]
+    except sqlite3.Error as error:
+        raise StorageError(f"{path}: {error}") from error
 
 
 def _save(db: sqlite3.Connection, row: UserRow) -> int:

@@ -10,9 +10,11 @@ from aiohttp import web
 
 from hbd.access import EVERYBODY, STRANGER, Action, Role, may
 from hbd.accounts import Credential, Outsider
+from hbd.accounts.shown import MAX_NAME_LENGTH
 from hbd.errors import Conflict, Forbidden, InvalidInput, NotFound
 from hbd.group_roles import role_of
 from hbd.hosts import Host, Hosts
+from hbd.model import without_joiners
 from hbd.store.audit import Entry
 from hbd.web.call import Call, Caller, Kind, Route
 from hbd.web.errors import printable, require
@@ -92,16 +94,25 @@ async def _vouched_for(request: web.Request, parts: Parts, address: str) -> Call
     """Whom the proxy names. Whoever is new gets an account, with the role that the groups give; who may not enter is a
     stranger, and is told why."""
     said = parts.config.auth.proxy
-    name = request.headers.get(said.user_header or "", "").strip()
+    stranger = Caller(identity=STRANGER, address=address, via="proxy")
+    words: dict[str, str] = {}
+    for header in (said.user_header or "", said.name_header, said.groups_header):
+        values = request.headers.getall(header, ())
+        if len(values) > 1:  # somebody has put another one beside the proxy's
+            return replace(stranger, kept_out=f"The header {header} came more than once; the proxy has to replace it")
+        words[header] = values[0].strip() if values else ""
+    name = words[said.user_header or ""]
     if not name:
         return Caller(identity=STRANGER, address=address)
-    stranger = Caller(identity=STRANGER, address=address, via="proxy", named=printable(name))
-    groups = {group.strip() for group in request.headers.get(said.groups_header, "").split(",")}
+    stranger = replace(stranger, named=printable(name))
+    groups = {group.strip() for group in words[said.groups_header].split(",")}
     role = role_of(groups, said.roles, said.default_role)
     if role is None:
         return replace(stranger, kept_out="None of your groups may use hbd")
-    full_name = printable(request.headers.get(said.name_header, "").strip())[:200]
-    person = Outsider("proxy", name, None, full_name, Role(role))
+    full_name = words[said.name_header]
+    if not without_joiners(full_name).isprintable():
+        full_name = printable(full_name)
+    person = Outsider("proxy", name, None, full_name[:MAX_NAME_LENGTH], Role(role))
     entry = Entry(time=time.time(), user=name, via="proxy", address=address, action="user.admit", object=f"user {name}")
     try:
         user = await parts.accounts.admit(person, entry)

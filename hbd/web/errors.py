@@ -9,13 +9,12 @@ from http import HTTPStatus
 
 import msgspec
 from aiohttp import web
-from aiohttp.abc import AbstractStreamWriter
-from aiohttp.web_request import BaseRequest
 
 from hbd.access import Verdict
+from hbd.channels.base import SendFailed
 from hbd.errors import Busy, Conflict, Forbidden, HbdError, InvalidInput, NotFound, StorageError, TooMany
 from hbd.signin import SecondFactorWanted, SignInRefused
-from hbd.web import layout, schemas
+from hbd.web import schemas
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +47,7 @@ STATUS: dict[type[Exception], int] = {
     Unsupported: 415,
     Misdirected: 421,
     TooMany: 429,
+    SendFailed: 502,
     Busy: 503,
     StorageError: 503,
     HbdError: 500,
@@ -65,22 +65,6 @@ def printable(text: str) -> str:
     return _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", short)
 
 
-class NoSuchPage(web.Response):
-    """404, as a page for browsers and as our usual JSON for everybody else; which it is shows with the request."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            status=404, body=msgspec.json.encode(schemas.Error("Not Found")), content_type="application/json"
-        )
-        self.headers["Vary"] = "Accept"
-
-    async def prepare(self, request: BaseRequest) -> AbstractStreamWriter | None:
-        if "text/html" in request.headers.get("Accept", "") and not request.path.startswith("/api/"):
-            self.body = layout.missing()
-            self.content_type, self.charset = "text/html", "utf-8"
-        return await super().prepare(request)
-
-
 def response(status: int, text: str, headers: dict[str, str] | None = None) -> web.Response:
     return web.Response(
         status=status,
@@ -96,8 +80,6 @@ def response_for(error: Exception) -> web.Response:
         allow = {name: error.headers[name] for name in ("Allow", "Location") if name in error.headers}
         if error.status < 400:
             return web.Response(status=error.status, headers=allow)
-        if isinstance(error, web.HTTPNotFound):
-            return NoSuchPage()
         return response(error.status, HTTPStatus(error.status).phrase, allow)
     for kind in type(error).__mro__:
         if (status := STATUS.get(kind)) is not None and status != 500:

@@ -10,17 +10,16 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from hbd.access import Action, may
 from hbd.accounts import Session, User
-from hbd.accounts.shown import check_texts
+from hbd.accounts.shown import check_avatar, check_texts
 from hbd.errors import Conflict, Forbidden, NotFound
 from hbd.passwords import check_new
 from hbd.second_factor import used_by
-from hbd.web import schemas
+from hbd.web import channels, schemas
 from hbd.web.auth import ask_again
 from hbd.web.call import Call
-from hbd.web.channels import visible_channels
 from hbd.web.errors import require
 from hbd.web.signin import guesses, visitor
-from hbd.web.users import Avatar, ChannelNames, FullName, shown
+from hbd.web.users import ChannelNames, FullName, shown
 
 
 class NewPassword(Struct, forbid_unknown_fields=True):
@@ -32,7 +31,7 @@ class ProfileChange(Struct, forbid_unknown_fields=True):
     """What is left out stays."""
 
     full_name: FullName | UnsetType = UNSET
-    avatar: Avatar | UnsetType = UNSET
+    avatar: str | UnsetType = UNSET
     notification_channels: ChannelNames | UnsetType = UNSET
     password: NewPassword | UnsetType = UNSET
 
@@ -74,9 +73,10 @@ async def update(call: Call) -> schemas.Done:
         name: value for name in ("full_name", "avatar") if (value := getattr(body, name)) is not UNSET
     }
     check_texts(**fields)
+    check_avatar(fields.get("avatar", ""), user.avatar)
     told = list(fields)
     if body.notification_channels is not UNSET:
-        visible = visible_channels(call.parts.config, user)
+        visible = channels.names(call)
         fields["channels"] = tuple(name for name in dict.fromkeys(body.notification_channels) if name in visible)
         told.append("notification_channels")
     new_password = body.password is not UNSET

@@ -23,6 +23,10 @@ CORS_EXPOSED = "ETag, Retry-After, X-Request-ID"
 CORS_SECONDS = "600"
 
 
+class ForeignPage(Forbidden):
+    """Another site's page asks for it, or may: whoever is signed in has not asked."""
+
+
 # ------------------------------------------------------------------------------------------------------ who is there
 
 
@@ -130,9 +134,9 @@ def check_form_origin(request: web.Request, config: Config, *, ambient: bool) ->
     if origins:
         if len(origins) == 1 and _is_known_origin(origins[0].lower(), request, config, ()):
             return
-        raise Forbidden("Pages of other sites may not change anything here; behind a proxy, set base_url")
+        raise ForeignPage("Pages of other sites may not change anything here; behind a proxy, set base_url")
     if site is not None or ambient:
-        raise Forbidden("A cookie counts for a page of hbd alone; programs send their token in a header")
+        raise ForeignPage("A cookie counts for a page of hbd alone; programs send their token in a header")
 
 
 def _is_known_origin(origin: str, request: web.Request, config: Config, others: tuple[str, ...]) -> bool:

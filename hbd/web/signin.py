@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import msgspec
 from aiohttp import web
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from hbd.errors import Busy, Conflict, HbdError, InvalidInput, StorageError, TooMany
 from hbd.oidc import SignInFailed
@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 HOME = "/live"
 MAX_FIELDS = 20  # of a form
+NO_STEPS = frozenset(("", ".", ".."))  # in a path that leads nowhere else than it says
 
 
 OUTCOMES: dict[type[HbdError], str] = {
@@ -37,9 +38,9 @@ TOLD = ("failed", "limited")
 
 
 class Login(Struct):
-    """code: of the second factor, where there is one."""
+    """code: of the second factor, where there is one. Where nobody has to sign in, nothing is needed."""
 
-    username: str = ""
+    username: str | UnsetType = UNSET
     password: str = ""
     code: str = ""
 
@@ -90,6 +91,8 @@ async def login(call: Call) -> web.StreamResponse | LoggedIn | Body:
     body: Login = call.body
     if call.parts.accounts.open:
         return LoggedIn(None)
+    if body.username is UNSET:
+        raise InvalidInput("is needed", "username")
     try:
         with counted(call):
             signed_in = await call.parts.sign_in.password(body.username, body.password, body.code, visitor(call))
@@ -119,14 +122,20 @@ async def _end_session(call: Call) -> None:
 
 
 def safe_path(text: str) -> str:
-    """Where somebody goes after signing in: a path of ours, else the first page."""
+    """Where somebody goes after signing in: a path of ours, else the first page.
+
+    It is looked at as browsers and the router take it, without ``%6c`` for a letter, but is not changed.
+    """
     try:
         parts = urlsplit(text)
+        path = unquote(parts.path, errors="strict")
     except ValueError:
         return HOME
-    ours = text.startswith("/") and not text.startswith(("//", "/\\")) and not parts.scheme and not parts.netloc
-    plain = text.isascii() and text.isprintable() and "\\" not in text and " " not in text
-    return text if ours and plain and len(text) <= 2000 and not parts.path.startswith(("/login", "/logout")) else HOME
+    first, *steps = path.split("/")
+    inside = path == "/" or (steps != [] and not NO_STEPS.intersection(steps))
+    ours = inside and not (parts.scheme or parts.netloc or first or text.startswith("//"))
+    plain = text.isascii() and text.isprintable() and path.isprintable() and not {"\\", " "}.intersection(text + path)
+    return text if ours and plain and len(text) <= 2000 and not path.startswith(("/login", "/logout")) else HOME
 
 
 async def login_form(call: Call) -> web.StreamResponse:
@@ -184,14 +193,14 @@ async def leave(call: Call) -> web.StreamResponse:
 async def setup_form(call: Call) -> web.StreamResponse:
     token = call.path["token"]
     if not call.parts.sign_in.opens_setup(token):
-        raise web.HTTPNotFound
+        return await account_pages.setup_over(call)
     return await account_pages.setup_page(call, token=token)
 
 
 async def submit_setup(call: Call) -> web.StreamResponse:
     token = call.path["token"]
     if not call.parts.sign_in.opens_setup(token):
-        raise web.HTTPNotFound
+        return await account_pages.setup_over(call)
     form = await form_of(call)
     name = form.get("username", "").strip()
     try:
@@ -200,7 +209,7 @@ async def submit_setup(call: Call) -> web.StreamResponse:
     except (InvalidInput, Busy) as error:
         return await account_pages.setup_page(call, token=token, error=str(error), username=name, status=400)
     except Conflict:
-        raise web.HTTPNotFound from None
+        return await account_pages.setup_over(call)
     return enter(call, signed_in, HOME)
 
 

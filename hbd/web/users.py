@@ -10,7 +10,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from hbd.access import Role
 from hbd.accounts import Accounts, User
-from hbd.accounts.shown import MAX_AVATAR_LENGTH, MAX_NAME_LENGTH, check_texts, shown_user
+from hbd.accounts.shown import ALL_ENDED, MAX_NAME_LENGTH, check_avatar, check_texts, listed_user, shown_user
 from hbd.errors import Conflict, Forbidden, InvalidInput
 from hbd.passwords import check_new
 from hbd.web import schemas
@@ -18,7 +18,6 @@ from hbd.web.auth import ask_again
 from hbd.web.call import Call
 
 FullName = Annotated[str, Meta(max_length=MAX_NAME_LENGTH)]
-Avatar = Annotated[str, Meta(max_length=MAX_AVATAR_LENGTH)]
 ChannelNames = Annotated[list[Annotated[str, Meta(min_length=1, max_length=253)]], Meta(max_length=100)]
 RoleName = Literal["viewer", "operator", "admin"]
 
@@ -29,17 +28,18 @@ class NewUser(Struct, forbid_unknown_fields=True):
     username: str
     password: str | None = None
     full_name: FullName = ""
-    avatar: Avatar = ""
+    avatar: str = ""
     role: RoleName | UnsetType = UNSET
     admin: bool | UnsetType = UNSET
     notification_channels: ChannelNames = []
 
 
 class UserChange(Struct, forbid_unknown_fields=True):
-    """What is left out stays. A new password, and disabling, sign the user out everywhere."""
+    """What is left out stays. A new password, and disabling, sign the user out everywhere; a new password revokes the
+    user's API tokens too."""
 
     full_name: FullName | UnsetType = UNSET
-    avatar: Avatar | UnsetType = UNSET
+    avatar: str | UnsetType = UNSET
     role: RoleName | UnsetType = UNSET
     admin: bool | UnsetType = UNSET
     enabled: bool | UnsetType = UNSET
@@ -53,7 +53,7 @@ def shown(user: User, accounts: Accounts) -> schemas.User:
 
 async def index(call: Call) -> list[schemas.User]:
     accounts = call.parts.accounts
-    return [shown(user, accounts) for user in accounts.everyone()]
+    return [schemas.User(**listed_user(user, accounts)) for user in accounts.everyone()]
 
 
 async def show(call: Call) -> schemas.User:
@@ -64,6 +64,7 @@ async def create(call: Call) -> schemas.ChangedUser:
     body: NewUser = call.body
     role = _role(body.role, body.admin, Role.VIEWER)
     check_texts(full_name=body.full_name, avatar=body.avatar, **_channels(body.notification_channels))
+    check_avatar(body.avatar)
     hashed = None if body.password is None else await _hashed(call, body.password)
     user = await call.parts.accounts.add(
         body.username,
@@ -90,17 +91,19 @@ async def update(call: Call) -> schemas.ChangedUser:
         check_texts(**_channels(body.notification_channels))
         fields["channels"] = tuple(body.notification_channels)
     check_texts(**{name: fields[name] for name in ("full_name", "avatar") if name in fields})
+    check_avatar(fields.get("avatar", ""), user.avatar)
     if body.password is not UNSET:
         _require_other(call, user, "password")
         fields["password"] = await _hashed(call, body.password)
     if not fields:
         raise InvalidInput("nothing to change was given")
-    signs_out = "password" in fields or fields.get("enabled") is False
+    reset = "password" in fields
+    signs_out = reset or fields.get("enabled") is False
     told = ", ".join(name if name in ("password", "avatar") else f"{name}: {_told(fields[name])}" for name in fields)
+    told += f"; {ALL_ENDED}" if reset else ""
     own = call.caller.credential.session if call.caller.credential is not None else None
-    fresh = await accounts.change(
-        user, fields, call.entry("user.change", f"user {user.name}", detail=told), keep=own, sign_out=signs_out
-    )
+    entry = call.entry("user.change", f"user {user.name}", detail=told)
+    fresh = await accounts.change(user, fields, entry, keep=own, sign_out=signs_out, revoke=reset)
     return changed(fresh, accounts)
 
 

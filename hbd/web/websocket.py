@@ -9,14 +9,14 @@ import asyncio
 import socket
 import time
 from contextlib import nullcontext
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 from msgspec import Meta, Struct
 
 from hbd.access import EVERYBODY, Action, Identity, may
-from hbd.errors import Busy, Conflict, Forbidden, InvalidInput
+from hbd.errors import Busy, Forbidden, InvalidInput
 from hbd.feed import SIGN_IN, TRY_AGAIN_LATER
 from hbd.subscription import View, Who, seer
 from hbd.web import schemas
@@ -27,6 +27,7 @@ from hbd.web.frames import error_frame
 from hbd.web.origins import check_feed_origin
 from hbd.web.parts import Parts
 from hbd.web.strangers import STRANGERS
+from hbd.web.throttle import Throttle
 
 PING_SECONDS = 30.0
 GOODBYE_SECONDS = 30.0  # how long a connection that we end may take to read what is on its way
@@ -34,6 +35,7 @@ FLUSH_SECONDS = 0.05  # how often that is looked at
 SIGN_IN_SECONDS = 5.0  # how long somebody may take to say who they are
 MAX_FRAME_BYTES = 64 * 1024
 MAX_MISTAKES = 5  # unreadable frames of one subscriber
+FRAMES_AT_ONCE, FRAMES_PER_SECOND = 10, 1.0  # of one subscriber: each may cost a snapshot
 SEND_BUFFER_BYTES = 64 * 1024  # small, so that a subscriber that reads nothing is noticed soon
 
 
@@ -51,6 +53,7 @@ class Auth(Struct, tag="auth"):
     token: str | None = None
 
 
+_pause = asyncio.sleep
 _DECODER: msgspec.json.Decoder[schemas.Subscribe | Auth] = msgspec.json.Decoder(schemas.Subscribe | Auth)
 
 
@@ -58,10 +61,10 @@ async def feed(call: Call) -> web.StreamResponse:
     request, parts, live = call.request, call.parts, call.parts.feed
     check_feed_origin(request, parts.config, ambient=call.caller.ambient)
     stranger = call.identity.role is None and not call.identity.open
-    if live.full:
-        raise Busy("Too many open connections to the live feed")
+    live.require_room(call.identity.name)
     query: FeedQuery = call.query
-    view = _view(call.identity, _split(query.hosts), _types(query.types), query.batch)
+    hosts, types = _listed(query.hosts, schemas.FeedHosts, "hosts"), _listed(query.types, schemas.FeedTypes, "types")
+    view = _view(call.identity, hosts, types, query.batch)
 
     ws = web.WebSocketResponse(heartbeat=PING_SECONDS, compress=False, max_msg_size=MAX_FRAME_BYTES)
     with request.app[STRANGERS].one(call.caller.address) if stranger else nullcontext():
@@ -81,13 +84,15 @@ async def feed(call: Call) -> web.StreamResponse:
     loop = asyncio.get_running_loop()
     try:
         view = msgspec.structs.replace(view, identity=seer(caller.identity))
-        subscription = live.subscribe(channel, view, loop.time(), who)
-    except Conflict as error:
+        subscription = live.subscribe(channel, view, loop.time(), who, caller.identity.name)
+    except Busy as error:
         await ws.close(code=TRY_AGAIN_LATER, message=str(error).encode())
         return ws
     try:
-        mistakes = 0
+        mistakes, pace = 0, Throttle(FRAMES_PER_SECOND, FRAMES_AT_ONCE, max_keys=1)
         async for message in ws:
+            while not subscription.closed and (wait := pace.take("", loop.time())) > 0:
+                await _pause(wait)  # what comes meanwhile waits with the sender
             if subscription.closed:
                 continue
             wanted = _read(message.data if message.type is WSMsgType.TEXT else None)
@@ -203,12 +208,11 @@ def _view(identity: Identity, hosts: list[str] | None, types: list[schemas.FeedT
     )
 
 
-def _split(text: str | None) -> list[str] | None:
-    return None if text is None else [part for part in text.split(",") if part]
-
-
-def _types(text: str | None) -> list[schemas.FeedType] | None:
+def _listed(text: str | None, kind: Any, field: str) -> Any:
+    """What stands in a URL, separated by commas, as that kind of list; None for nothing. Raises InvalidInput."""
+    if text is None:
+        return None
     try:
-        return msgspec.convert(_split(text), list[schemas.FeedType] | None)
+        return msgspec.convert([part for part in text.split(",") if part], kind)
     except msgspec.ValidationError as error:
-        raise InvalidInput(invalid(error).reason, "types") from None
+        raise InvalidInput(invalid(error).reason, field) from None

@@ -12,6 +12,7 @@ from hbd import totp
 from hbd.config import Config
 from hbd.config.structs import Auth, HostConfig, Secret, User
 from hbd.store.audit import Entry
+from hbd.web.call import Route
 
 ALPHA, BETA, UNKNOWN_HOST = "alpha", "beta", "gamma"
 OTHER_USER, UNKNOWN_USER = "keeper", "nobody"
@@ -104,3 +105,17 @@ class Callers:
     async def headers(self, caller: str) -> dict[str, str]:
         token = await self.token(caller)
         return {} if token is None else {"Authorization": f"Bearer {token}"}
+
+
+def url(route: Route) -> str:
+    """A route's path with something in all its places."""
+    values = {
+        "host": ALPHA,
+        "user": OTHER_USER,
+        "plugin": "cpu_monitor",
+        "id": "1",
+        "name": "ops",
+        "token": "x",
+        "path": "none.css",
+    }
+    return route.template.format(**values)

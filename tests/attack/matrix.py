@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from callers import OTHER_USER
+from callers import ALPHA, BETA, OTHER_USER, UNKNOWN_HOST
 from world import PASSWORD
 
 from hbc.wire import LINK_PATH
@@ -45,6 +45,13 @@ OWNERS = {
     FOREIGN: frozenset(("admin", "write token", "token of other host")),
     UNKNOWN: SIGNED_IN,
 }
+
+
+EVERYWHERE = frozenset(("operator", "admin", "write token"))
+"""who may do with all hosts, also those that are not there yet, what managers may with theirs"""
+MANAGERS_OF_ALPHA = EVERYWHERE | {"manager", "owner", "token of own host"}
+MANAGERS_OF_BETA = EVERYWHERE | {"token of other host"}
+WINDOW = {"name": "backup", "start": "2030-01-01T02:00", "duration": "1h"}
 
 
 class Question(NamedTuple):
@@ -92,6 +99,73 @@ MATRIX: dict[str, list[Question]] = {
         Question(OWNERS, 400, body={"owner": "nobody", "monitors": ["monitor"]}),
     ],
     "GET /api/0/alerts": only(SIGNED_IN),
+    "GET /api/0/alerts/history": [*only(SIGNED_IN), Question(MONITORS, query="?host={host}")],
+    "POST /api/0/hosts/{host}/alerts/acknowledge": [
+        Question(
+            {
+                OWN: MONITORS[OWN] - {"read token"},
+                FOREIGN: MONITORS[FOREIGN] - {"read token"},
+                UNKNOWN: SIGNED_IN,
+            },
+            404,
+            body={"metric_path": "none.such"},
+        )
+    ],
+    "DELETE /api/0/hosts/{host}/alerts/acknowledge": [
+        Question(
+            {
+                OWN: MONITORS[OWN] - {"read token"},
+                FOREIGN: MONITORS[FOREIGN] - {"read token"},
+                UNKNOWN: SIGNED_IN,
+            },
+            404,
+            body={"metric_path": "none.such"},
+        )
+    ],
+    "GET /api/0/notifications": only(SIGNED_IN),
+    "GET /api/0/notifications/dead": only(SIGNED_IN),
+    "POST /api/0/notifications/dead/{id}/resend": only(SIGNED_IN - {"read token"}, 404, path={"id": "p:ops"}),
+    "DELETE /api/0/notifications/dead/{id}": only(SIGNED_IN - {"read token"}, 404, path={"id": "p:ops"}),
+    "GET /api/0/notification_routes": only(ADMINS),
+    "POST /api/0/notification_routes": only(
+        ADMINS - {"read token"}, 400, body={"name": "night", "channels": ["none such"]}
+    ),
+    "PUT /api/0/notification_routes/{id}": only(
+        ADMINS - {"read token"}, 400, path={"id": "0"}, body={"name": "night", "channels": ["none such"]}
+    ),
+    "DELETE /api/0/notification_routes/{id}": only(ADMINS - {"read token"}, 404, path={"id": "0"}),
+    "GET /api/0/silences": only(SIGNED_IN),
+    "POST /api/0/silences": [
+        *only(EVERYWHERE, 201, body={"hosts": ["*"], "reason": "all of it", "duration": "1h"}),
+        *only(EVERYWHERE, 201, body={"tags": ["prod"], "reason": "all of it", "duration": 60}),
+        # Who may not do it is told so before what is wrong with the rest.
+        *only(MANAGERS_OF_ALPHA, 400, body={"hosts": [ALPHA], "reason": "for no time", "duration": 0}),
+        *only(MANAGERS_OF_BETA, 400, body={"hosts": [BETA], "reason": "for no time", "duration": 0}),
+        *only(EVERYWHERE, 400, body={"hosts": [ALPHA, BETA], "reason": "for no time", "duration": 0}),
+        *only(EVERYWHERE, 400, body={"hosts": [UNKNOWN_HOST], "reason": "for no time", "duration": 0}),
+    ],
+    "DELETE /api/0/silences/{id}": only(SIGNED_IN - {"read token"}, 404, path={"id": "0"}),
+    "GET /api/0/windows": only(SIGNED_IN),
+    "POST /api/0/windows": [
+        *only(EVERYWHERE, 201, body={"hosts": ["*"], **WINDOW}),
+        *only(MANAGERS_OF_ALPHA, 201, body={"hosts": [ALPHA], **WINDOW}),
+        *only(MANAGERS_OF_BETA, 201, body={"hosts": [BETA], **WINDOW}),
+        *only(EVERYWHERE, 201, body={"hosts": [ALPHA, BETA], **WINDOW}),
+        *only(EVERYWHERE, 201, body={"hosts": [UNKNOWN_HOST], **WINDOW}),
+    ],
+    "PUT /api/0/windows/{id}": only(SIGNED_IN - {"read token"}, 404, path={"id": "0"}, body={"hosts": ["*"], **WINDOW}),
+    "DELETE /api/0/windows/{id}": only(SIGNED_IN - {"read token"}, 404, path={"id": "0"}),
+    # channels
+    "GET /api/0/notification_channel_types": only(SIGNED_IN),
+    "GET /api/0/notification_channels": only(SIGNED_IN),
+    "POST /api/0/notification_channels": only(PEOPLE | {"write token"}, 400, body={"name": "mine"}),
+    "GET /api/0/notification_channels/{name}": only(SIGNED_IN, 404, path={"name": "none"}),
+    "PUT /api/0/notification_channels/{name}": only(
+        PEOPLE | {"write token"}, 404, path={"name": "none"}, body={"private": True}
+    ),
+    "DELETE /api/0/notification_channels/{name}": only(PEOPLE | {"write token"}, 404, path={"name": "none"}),
+    "POST /api/0/notification_channels/{name}/test": only(PEOPLE | {"write token"}, 404, path={"name": "none"}),
+    "GET /api/0/explain": [Question(MONITORS, query="?host={host}&metric=cpu_monitor.cpu_percent")],
     "GET /api/0/messages": [*only(SIGNED_IN), Question(MONITORS, query="?host={host}")],
     # users
     "GET /api/0/users": only(ADMINS),
@@ -148,7 +222,11 @@ MATRIX: dict[str, list[Question]] = {
     # pages
     "GET /": anybody(302),
     "GET /live": only(SIGNED_IN),
+    "GET /alerts": only(SIGNED_IN),
     "GET /plugins": only(SIGNED_IN),
+    "GET /silences": only(SIGNED_IN),
+    "GET /channels": only(SIGNED_IN),
+    "GET /routes": only(ADMINS),
     "GET /access": only(SIGNED_IN),
     "GET /api": only(SIGNED_IN),
     "GET /profile": only(SIGNED_IN | HELD_BACK),

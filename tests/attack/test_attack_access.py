@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import pytest
-from callers import ALPHA, BETA, OTHER_USER, Callers, entry
+from callers import ALPHA, BETA, OTHER_USER, Callers, entry, url
 from matrix import MATRIX
 from world import PASSWORD, Api, World
 
@@ -17,11 +17,6 @@ from hbd.web.routes import ROUTES
 
 def key(route: Route) -> str:
     return f"{route.method} {route.template}"
-
-
-def url(route: Route) -> str:
-    values = {"host": ALPHA, "user": OTHER_USER, "plugin": "cpu_monitor", "id": "1", "token": "x", "path": "none.css"}
-    return route.template.format(**values)
 
 
 def timeless(page: str) -> str:
@@ -118,6 +113,8 @@ async def test_s17_no_list_and_no_page_names_a_host_of_others(api: Api, callers:
     asked = [
         "/api/0/hosts",
         "/api/0/alerts",
+        "/api/0/alerts/history",
+        "/alerts",
         "/api/0/messages?limit=1000",
         "/metrics",
         "/live",

@@ -304,6 +304,9 @@ HARMLESS = {
     "user.password != found.password": "two hashes of ours: was it changed since the ticket was given out?",
     "getpass.getpass('Once more: ') != password": "typed twice by the same person",
     "problem.key == key": "a key of the config file",
+    "before.type == kind.key": "the type of a channel",
+    "key == Script.key": "the type of a channel",
+    "key != Script.key": "the type of a channel",
     "rule.pattern[1] == key": "the name of something measured",
     "known.hash != key.hash": "two hashes of ours",
 }

@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from hbd import cli_people
 from hbd.access import Role
 from hbd.accounts import Accounts
 from hbd.cli import main
-from hbd.config import Config, Secret
+from hbd.config import Config, HostConfig, Secret
 from hbd.config.structs import User as ConfigUser
 from hbd.errors import Conflict, InvalidInput, NotFound
 from hbd.host_access import HostAccess
@@ -45,7 +45,26 @@ class Here:
         self.hosts = Hosts()
         self.accounts = Accounts(config, store)
         self.host_access = HostAccess(store, self.accounts)
-        self.people = People(self.accounts, self.host_access, SecondFactors(self.accounts), self.hosts)
+        self.config = config
+        self.people = People(
+            self.accounts,
+            self.host_access,
+            SecondFactors(self.accounts),
+            self.hosts,
+            lambda: self.config,
+            self.apply_access,
+        )
+
+    def apply_access(self, hosts: Iterable[Host]) -> None:
+        for host in hosts:
+            found = self.host_access.of(host, self.config)
+            self.hosts.hand(host, found.owner, found.managers, found.monitors)
+
+    async def host(self, name: str) -> Host:
+        made = Host(await self.store.hosts.enrol(name, f"agent_{name}", [], None, 1.0), name, f"agent_{name}")
+        self.hosts.add(made)
+        self.apply_access([made])
+        return made
 
     async def add(self, name: str, role: str = "viewer", password: str | None = HASH) -> bool:
         return await self.people.add(name, role, "", password, "pat")
@@ -200,6 +219,68 @@ async def test_where_there_is_no_second_factor_none_is_taken_away(here: Here) ->
 async def test_a_user_nobody_knows_is_said_so(here: Here, command: str) -> None:
     with pytest.raises(NotFound, match="User 'nobody' not found"):
         await getattr(here.people, command)("nobody", "pat")
+
+
+# --------------------------------------------------------------------------------------------------- rights on hosts
+
+
+async def test_a_pattern_stands_for_all_hosts_that_fit_it_in_any_case(here: Here) -> None:
+    await here.add("root", "admin")
+    await here.add("bob")
+    hosts = [await here.host(name) for name in ("Web2", "web1", "db")]
+    told = await here.people.grant("BOB", "monitors", ["WEB*"], "pat")
+    assert told == [{"host": name, "changed": True, "from_file": False} for name in ("web1", "Web2")]
+    assert [host.monitors for host in hosts] == [["bob"], ["bob"], []]
+
+
+async def test_what_somebody_was_already_is_no_change_and_not_in_the_audit_log(here: Here) -> None:
+    await here.add("root", "admin")
+    await here.add("bob")
+    web = await here.host("web")
+    await here.people.grant("bob", "managers", ["web"], "pat")
+    assert [line["changed"] for line in await here.people.grant("bob", "managers", ["web"], "pat")] == [False]
+    assert web.managers == ["bob"]
+    told = [entry for entry in await here.store.audit.recent(10) if entry.action == "host.access"]
+    assert [(entry.object, entry.detail) for entry in told] == [("host web", "managers: +bob; by pat")]
+
+
+async def test_a_right_that_is_revoked_leaves_the_others(here: Here) -> None:
+    await here.add("root", "admin")
+    for name in ("bob", "carol"):
+        await here.add(name)
+    web = await here.host("web")
+    for name in ("bob", "carol"):
+        await here.people.grant(name, "monitors", ["web"], "pat")
+    await here.people.grant("bob", "managers", ["web"], "pat")
+    await here.people.revoke("bob", "monitors", ["*"], "pat")
+    assert (web.managers, web.monitors) == (["bob"], ["carol"])
+
+
+async def test_one_name_that_fits_no_host_leaves_all_as_it_was(here: Here) -> None:
+    await here.add("root", "admin")
+    await here.add("bob")
+    web = await here.host("web")
+    with pytest.raises(NotFound, match=r"No host is called 'wbe\*'"):
+        await here.people.grant("bob", "monitors", ["web", "wbe*"], "pat")
+    assert web.monitors == []
+
+
+async def test_rights_that_the_file_names_are_told_apart(here: Here) -> None:
+    await here.add("root", "admin")
+    await here.add("bob")
+    await here.host("web")
+    here.config = Config(hosts={"web": HostConfig(managers=("root",))})
+    (managers,) = await here.people.grant("bob", "managers", ["web"], "pat")
+    (monitors,) = await here.people.grant("bob", "monitors", ["web"], "pat")
+    assert (managers["from_file"], monitors["from_file"]) == (True, False)
+    assert here.host_access.of(here.hosts.require("web"), here.config).managers == ("root", "bob")
+
+
+async def test_nobody_is_given_a_host_who_is_no_user(here: Here) -> None:
+    await here.add("root", "admin")
+    await here.host("web")
+    with pytest.raises(NotFound, match="User 'nobody' not found"):
+        await here.people.grant("nobody", "monitors", ["web"], "pat")
 
 
 # ------------------------------------------------------------------------------------------------------------ tokens
@@ -359,23 +440,23 @@ def test_a_password_is_typed_twice_at_a_terminal(at_terminal: Any, capsys: pytes
         (["correct horse", EOFError()], "no password was given"),
     ],
 )
-@pytest.mark.parametrize("command", [["passwd"], ["user", "add", "bob"]])
+@pytest.mark.parametrize("command", [["passwd"], ["user", "add", "--admin", "bob"]])
 def test_a_slip_at_the_terminal_changes_nothing(
     at_terminal: Any, run: Run, capsys: pytest.CaptureFixture[str], command: list[str], answers: list[Any], reason: str
 ) -> None:
     code, out, err = at_terminal(*command, answers=answers, capsys=capsys)
     assert (code, out) == (1, "") and reason in err
-    assert json.loads(run("user", "list", "--json")[1]) == []
+    assert "there is no database" in run("user", "list", "--json")[2]
 
 
 def test_user_add_without_input_prints_a_password_alone(run: Run) -> None:
     code, out, err = run("user", "add", "--admin", "root")
-    assert (code, err) == (0, "")
+    assert (code, "no hbd runs on it" in err) == (0, True)
     assert len(out.removesuffix("\n")) == 20 and out.strip().isprintable()
 
 
 def test_user_add_takes_the_first_line_as_the_password_and_prints_nothing(run: Run) -> None:
-    assert run("user", "add", "--admin", "root", typed=b"correct horse\n") == (0, "", "")
+    assert run("user", "add", "--admin", "root", typed=b"correct horse\n")[:2] == (0, "")
 
 
 def test_an_empty_line_is_no_wish_for_a_password_made_up(run: Run) -> None:
@@ -383,14 +464,111 @@ def test_an_empty_line_is_no_wish_for_a_password_made_up(run: Run) -> None:
 
 
 def test_user_add_without_password_asks_for_none(run: Run) -> None:
-    assert run("user", "add", "--admin", "--no-password", "root") == (0, "", "")
+    assert run("user", "add", "--admin", "--no-password", "root")[:2] == (0, "")
     (root,) = json.loads(run("user", "list", "--json")[1])
     assert (root["role"], root["has_password"]) == ("admin", False)
 
 
-def test_a_first_user_who_is_no_admin_is_told(run: Run) -> None:
-    code, _, err = run("user", "add", "bob", "--no-password")
+@pytest.mark.parametrize("rank", [[], ["--role", "operator"]])
+def test_a_first_user_who_is_no_admin_is_refused_with_the_line_to_run(
+    run: Run, tmp_path: Path, rank: list[str]
+) -> None:
+    code, out, err = run("user", "add", "bob", "--no-password", *rank)
+    assert (code, out) == (1, "") and "hbd user add --admin bob" in err
+    assert not (tmp_path / "cli.db").exists()
+
+
+def test_a_first_user_who_is_no_admin_can_be_meant(run: Run) -> None:
+    code, _, err = run("user", "add", "bob", "--no-password", "--no-admin")
     assert code == 0 and "nobody is admin yet" in err
+
+
+def test_a_second_user_needs_not_be_admin(run: Run) -> None:
+    run("user", "add", "--admin", "--no-password", "root")
+    assert run("user", "add", "bob", "--no-password")[0] == 0
+
+
+def test_what_was_changed_where_is_told_on_standard_error(run: Run, tmp_path: Path) -> None:
+    _, _, err = run("user", "add", "--admin", "--no-password", "root")
+    started = "the next one that is started there will know"
+    assert err == f"hbd: changed {tmp_path / 'cli.db'}; no hbd runs on it, {started}\n"
+
+
+@pytest.mark.parametrize("command", ["user", "token", "agent"])
+def test_a_list_makes_no_database(run: Run, tmp_path: Path, command: str) -> None:
+    code, out, err = run(command, "list")
+    assert (code, out) == (1, "") and f"there is no database {tmp_path / 'cli.db'}" in err
+    assert not (tmp_path / "cli.db").exists()
+
+
+def test_grant_and_revoke_tell_each_host(run: Run) -> None:
+    run("user", "add", "--admin", "--no-password", "root")
+    run("user", "add", "--no-password", "bob")
+    for host in ("web1", "web2", "db"):
+        run("agent", "add", host)
+    assert run("user", "grant", "bob", "--monitor", "web1")[1] == "web1: bob is monitor now\n"
+    assert run("user", "grant", "bob", "--monitor", "web*", "db")[1].splitlines() == [
+        "db: bob is monitor now",
+        "web1: bob was monitor already",
+        "web2: bob is monitor now",
+    ]
+    assert run("user", "revoke", "bob", "--monitor", "db")[1] == "db: bob is no monitor any more\n"
+    assert run("user", "revoke", "bob", "--manager", "db")[1] == "db: bob was no manager\n"
+
+
+def test_a_right_that_the_file_takes_back_says_so(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "rights.yaml"
+    file.write_text(
+        f"database: {tmp_path / 'rights.db'}\nusers: {{root: {{admin: true}}, bob: {{}}}}\n"
+        "hosts: {web: {managers: []}}\n"
+    )
+    file.chmod(0o600)
+    run("agent", "add", "web", config=file)
+    assert (
+        "the config file names the managers of web" in run("user", "grant", "bob", "--manager", "web", config=file)[2]
+    )
+    assert "the config file" not in run("user", "grant", "bob", "--monitor", "web", config=file)[2]
+
+
+@pytest.mark.parametrize(
+    ("text", "warning"),
+    [
+        ("default_owner: carol\n", "warning: default_owner: there is no user carol"),
+        ("hosts: {web: {managers: [bob, root, carol]}}\n", "warning: hosts.web.managers: there is no user carol"),
+        (
+            "hosts: {web: {notification_channels: [ops]}}\n",
+            "warning: hosts.web.notification_channels: there is no channel ops in this file",
+        ),
+        (
+            "notification_routes: {all: {channels: [phone]}}\n",
+            "warning: notification_routes.all.channels: there is no channel phone in this file",
+        ),
+        (
+            "notifications: {fallback: mail}\n",
+            "warning: notifications.fallback: there is no channel mail in this file",
+        ),
+        (
+            "notifications: {about_hbd: [mail]}\n",
+            "warning: notifications.about_hbd: there is no channel mail in this file",
+        ),
+        ("hosts: {web: {owner: BOB}}\n", ""),
+    ],
+)
+def test_check_config_tells_the_names_that_nobody_has(run: Run, tmp_path: Path, text: str, warning: str) -> None:
+    run("user", "add", "--admin", "--no-password", "bob")
+    file = tmp_path / "checked.yaml"
+    file.write_text(f"database: {tmp_path / 'cli.db'}\nusers: {{root: {{admin: true}}}}\n{text}")
+    file.chmod(0o600)
+    code, _, err = run("check-config", config=file)
+    assert code == 0 and (warning in err if warning else "there is no user" not in err)
+
+
+def test_check_config_changes_no_database(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "checked.yaml"
+    file.write_text(f"database: {tmp_path / 'none.db'}\nusers: {{root: {{admin: true}}}}\ndefault_owner: carol\n")
+    file.chmod(0o600)
+    assert "there is no user carol" in run("check-config", config=file)[2]
+    assert not (tmp_path / "none.db").exists()
 
 
 def test_a_name_that_cannot_be_one_is_refused_before_a_password_is_asked_for(run: Run) -> None:
@@ -399,7 +577,7 @@ def test_a_name_that_cannot_be_one_is_refused_before_a_password_is_asked_for(run
 
 
 def test_user_list_is_a_table(run: Run) -> None:
-    run("user", "add", "--role", "operator", "--no-password", "olga")
+    run("user", "add", "--role", "operator", "--no-password", "--no-admin", "olga")
     lines = run("user", "list")[1].splitlines()
     assert lines[0].split("  ")[0] == "NAME"
     assert lines[0].split() == ["NAME", "ROLE", "SOURCE", "ENABLED", "2FA", "SESSIONS", "LAST", "SIGN-IN"]
@@ -421,15 +599,27 @@ def test_a_change_of_a_user_of_the_file_says_how_long_it_holds(run: Run, tmp_pat
 def test_token_create_prints_the_token_alone_and_token_list_does_not(run: Run) -> None:
     run("user", "add", "--admin", "--no-password", "root")
     code, out, err = run("token", "create", "--expires", "90d", "--write", "--name", "backup")
-    assert (code, err) == (0, "")
+    assert (code, "this token expires at 2" in err) == (0, True)
     token = out.removesuffix("\n")
     assert token.startswith("hbt_") and len(token) == 47
     assert token not in run("token", "list")[1]
     (listed,) = json.loads(run("token", "list", "--json", "--user", "root")[1])
     assert listed["expires"] - listed["created"] == 90 * 86_400
     assert (listed["name"], listed["scope"]) == ("backup", "write")
-    assert run("token", "revoke", str(listed["id"])) == (0, "", "")
+    assert run("token", "revoke", str(listed["id"]))[:2] == (0, "")
     assert json.loads(run("token", "list", "--json")[1]) == []
+
+
+def test_a_token_without_an_end_is_told(run: Run) -> None:
+    run("user", "add", "--admin", "--no-password", "root")
+    assert "this token never expires" in run("token", "create")[2]
+
+
+def test_a_token_for_a_host_that_was_never_heard_is_warned_of(run: Run) -> None:
+    run("user", "add", "--admin", "--no-password", "root")
+    run("agent", "add", "Web")
+    code, _, err = run("token", "create", "--host", "web")
+    assert code == 0 and "warning: Web has never been heard" in err
 
 
 def test_token_create_without_users_fails_with_the_reason(run: Run) -> None:
@@ -444,6 +634,9 @@ def test_token_create_without_users_fails_with_the_reason(run: Run) -> None:
         ["user", "add"],
         ["user", "add", "--admin", "--role", "viewer", "bob"],
         ["user", "role", "bob", "king"],
+        ["user", "grant", "bob"],
+        ["user", "grant", "bob", "--manager"],
+        ["user", "revoke", "bob", "--manager", "web", "--monitor", "db"],
         ["token", "create", "--expires", "soon"],
         ["token", "create", "--expires", "0"],
         ["token", "create", "--expires", "9999999w"],
