@@ -45,7 +45,7 @@ unit: .venv-test/.project ## unit, API, contract and attack tests
 	$(PYTEST) -n 2 tests/unit tests/api tests/contract tests/attack $(ARGS)
 
 process: .venv-test/.project ## tests with real hbd and hbc processes
-	@sh tools/find-programs bash curl jq
+	@sh tools/find-programs bash curl jq prometheus-alertmanager
 	$(PYTEST) tests/process $(ARGS)
 
 browser: .venv-test/.project ## tests in a real browser

@@ -10,6 +10,7 @@ from hbd.enrolment import Enrolment
 from hbd.errors import NotFound
 from hbd.feed import Feed
 from hbd.hosts import Host, Hosts
+from hbd.hushing import Hushing
 from hbd.model import Moment
 from hbd.pipeline import Pipeline
 from hbd.presence import Presence
@@ -27,6 +28,7 @@ class Running(NamedTuple):
     links: AgentLinks
     heartbeats: Heartbeats
     feed: Feed
+    hushing: Hushing
 
 
 class Agents:
@@ -93,6 +95,7 @@ class Agents:
             await self._running.links.drop(host, "this host was removed")
             self._running.heartbeats.forget(host.id)
             self._running.pipeline.forget(host)
+            self._running.hushing.forget(host.id)
             self._running.pipeline.note(f"host {host.name} was removed", Moment.now())
 
     async def _tell(self, text: str, action: str, name: str, by: str) -> None:

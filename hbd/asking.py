@@ -6,12 +6,17 @@ import argparse
 import asyncio
 import os
 import pwd
+import sys
 import time
 from collections.abc import Sequence
 from typing import Any
 
 from hbd import config as configuration
 from hbd.config import Config
+from hbd.errors import HbdError
+
+LISTING = frozenset(("agent list", "token list", "user list"))
+"""commands that change nothing"""
 
 
 def config_of(options: argparse.Namespace) -> Config:
@@ -19,18 +24,49 @@ def config_of(options: argparse.Namespace) -> Config:
     return configuration.load(configuration.find(options.config))
 
 
+class NoDatabase(HbdError):
+    """There is nothing to list."""
+
+
 def ask(options: argparse.Namespace, command: str, **arguments: Any) -> Any:
-    """Have a command carried out by the running daemon, or here when none is running. Raises HbdError, OSError."""
+    """Have a command carried out by the running daemon, or here when none is running.
+
+    Raises HbdError, OSError; NoDatabase where something is to be listed of a database that is not there.
+    """
     from hbd import control
     from hbd.store.database import holder_of
 
     config = config_of(options)
     if holder_of(config.database) is not None:
         return control.ask(config.database, command, **arguments)
+    if command in LISTING and not config.database.exists():
+        raise NoDatabase(
+            f"there is no database {config.database}; is this the config of your hbd? -c FILE names another"
+        )
     return asyncio.run(_offline(config, command, arguments))
 
 
+def change(options: argparse.Namespace, command: str, **arguments: Any) -> Any:
+    """Like ``ask``, for what is told in the audit log; which database was changed is said on standard error."""
+    from hbd.store.database import holder_of
+
+    database = config_of(options).database
+    running = holder_of(database) is not None
+    result = ask(options, command, **arguments, by=caller())
+    if running:
+        note(f"changed {database}; the hbd that runs on it knows at once")
+    else:
+        note(f"changed {database}; no hbd runs on it, the next one that is started there will know")
+    return result
+
+
+def note(text: str) -> None:
+    """Tell the person at the keyboard; standard output is for what a script wants."""
+    sys.stderr.write(f"hbd: {text}\n")
+
+
 async def _offline(config: Config, command: str, arguments: dict[str, Any]) -> Any:
+    from hbd import explain
     from hbd.agents import Agents
     from hbd.daemon import open_offline
     from hbd.people import People
@@ -39,6 +75,8 @@ async def _offline(config: Config, command: str, arguments: dict[str, Any]) -> A
     try:
         if command.startswith("agent "):
             commands = Agents(enrolment, hosts, store).commands()
+        elif command == "explain":
+            commands = (await explain.offline(config, store, hosts)).commands()
         else:
             commands = (await People.offline(config, store, hosts)).commands()
         return await commands[command](**arguments)

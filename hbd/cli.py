@@ -17,9 +17,10 @@ from typing import Any
 
 import msgspec
 
-from hbd import __version__, cli_people, logs, tls
+from hbd import __version__, cli_explain, cli_people, logs, tls
 from hbd.asking import ask, caller, config_of, local_time, table
 from hbd.config import Config
+from hbd.config.names import unknown_channels
 from hbd.errors import ConfigError, HbdError
 from hbd.listen import from_here
 
@@ -32,10 +33,13 @@ examples:
   hbd run -c /etc/hbd/config.yaml    run with that config
   hbd check-config -c hbd.yaml       say everything that is wrong with a config
   hbd agent add web-1                enrol a host; prints the key its agent needs
-  hbd user add --admin NAME          make the first user; from then on everybody has to log in
+  hbd user add --admin NAME          make the first user; from then on everybody has to sign in
+  hbd user grant bob --monitor web1  let a user see a host
   hbd passwd                         hash a password for the config file
   hbd token create --expires 90d     print an API token for a script, which may only read
   hbd reload                         have the running daemon read its config again
+  hbd explain web1 cpu_monitor.cpu_percent
+                                     say why a metric has its level, and who was told
 
 The config is the file given by -c, else $HBD_CONFIG, ./hbd.yaml, ~/.config/hbd/config.yaml or
 /etc/hbd/config.yaml, whichever is there first; without one everything has its default.
@@ -118,6 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     revoke.add_argument("name", metavar="NAME")
     remove = command("remove", _agent_remove, "delete a host with its key and all that is stored of it", verbs)
     remove.add_argument("name", metavar="NAME")
+    cli_explain.add_command(command)
     cli_people.add_commands(command, group)
     return parser
 
@@ -261,12 +266,37 @@ def _tell_systemd(state: str) -> None:
 
 
 def _check_config(options: argparse.Namespace) -> int:
+    from hbd.channels import configured
+
     config = config_of(options)
+    if problems := configured.problems(config):
+        raise ConfigError(problems)
     expiry = tls.load(config.certificate).warning(time.time()) if config.certificate else None
-    for warning in [*config.warnings, *([expiry] if expiry else [])]:
+    names = [*unknown_channels(config), *_unknown_people(config)]
+    for warning in [*config.warnings, *names, *([expiry] if expiry else [])]:
         print(f"warning: {warning}", file=sys.stderr)
     print(f"{config.source or 'no config file found: the built-in defaults hold'}: ok")
     return OK
+
+
+def _unknown_people(config: Config) -> list[str]:
+    """Names in the config that no user has: neither one of the config, nor one made in hbd or let in from outside."""
+    from hbd import control
+    from hbd.host_access import nobodies
+    from hbd.store.accounts import names_of_others
+    from hbd.store.database import holder_of
+
+    try:
+        if holder_of(config.database) is not None:
+            others = [
+                user["username"] for user in control.ask(config.database, "user list") if user["source"] != "config"
+            ]
+        else:
+            others = names_of_others(config.database)
+    except (HbdError, OSError) as error:
+        return [f"users: the names of people were not looked at: {error}"]
+    known = {name.lower() for name in (*others, *config.users)}
+    return nobodies(config, lambda name: name.lower() in known) if known else []
 
 
 def _reload(options: argparse.Namespace) -> int:

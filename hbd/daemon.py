@@ -19,18 +19,25 @@ from aiohttp import web
 from hbd import __version__, listen, logs, tls
 from hbd import config as configuration
 from hbd.agents import Agents, Running
-from hbd.alerts import PRESENCE, Alerts
+from hbd.alerts import PRESENCE, Alerts, Flapping
+from hbd.channel_register import ChannelRegister
+from hbd.channels import configured
 from hbd.companion import Companion
 from hbd.config import Config
 from hbd.control import Control
 from hbd.enrolment import Enrolment
 from hbd.errors import ConfigError, HbdError
+from hbd.explain import Explainer
 from hbd.feed import Feed
 from hbd.hosts import Host, Hosts
+from hbd.hushing import Hushing
 from hbd.model import Family, Moment, State
+from hbd.no_data import is_of_data
+from hbd.notifications import Notifications
 from hbd.people import People
 from hbd.pipeline import Pipeline
 from hbd.presence import KnownConnection, Presence
+from hbd.reach import WITHOUT_USERS, reach
 from hbd.receivers.agent_link import AgentLinks
 from hbd.receivers.udp import HeartbeatProtocol, Heartbeats
 from hbd.rings import Rings
@@ -41,6 +48,7 @@ from hbd.store import Store
 from hbd.store.audit import Entry, Outcome
 from hbd.tls import Certificate, Pair
 from hbd.upkeep import Upkeep
+from hbd.watchdog import Watchdog
 from hbd.web import make_app, make_feed_app, schemas
 from hbd.web.frames import WebSocketFrames
 from hbd.web.hostview import HostViews
@@ -96,13 +104,36 @@ class Daemon:
         self.stats.gauge("ring_bytes", "Memory that they take, estimated.", self.rings.memory_bytes)
         self.stats.gauge("ring_refused", "Samples that were too odd or too many to keep.", lambda: self.rings.refused)
         self.presence = Presence(config.grace, self._started)
-        self.alerts = Alerts()
+        self.alerts = Alerts(_flapping(config))
         self.views = HostViews(self.hosts, self.presence, self.rings, self.alerts)
         self.feed = Feed(self.hosts, WebSocketFrames(self.views), self.stats, config.limits.max_subscribers)
         self.security = Security(config, self.store, self.stats)
         self.throttle = Throttle(config.limits.requests_per_second, config.limits.request_burst)
         self.enrolment = Enrolment(self.hosts, self.store, self._know)
-        self.pipeline = Pipeline(self.hosts, self.presence, self.rings, self.store, self.feed, self.stats, self.alerts)
+        self.hushing = Hushing(self.store, self.alerts)
+        self.channels = ChannelRegister(config, self.store, self.security.accounts, self._own_ports)
+        self.notifications = Notifications(
+            config,
+            self.store,
+            self.hosts,
+            self.alerts,
+            self.security.accounts,
+            self.hushing,
+            self.channels,
+            self.stats,
+            heard=lambda: self.presence.counts()[State.UP],
+        )
+        self.pipeline = Pipeline(
+            self.hosts,
+            self.presence,
+            self.rings,
+            self.store,
+            self.feed,
+            self.stats,
+            self.alerts,
+            self.notifications.notices,
+        )
+        self.pipeline.heard_of = self.hushing.came_to
         self.pipeline.rules = RuleBook(config.threshold_configs)
         self.heartbeats = Heartbeats(self.enrolment, self.pipeline, self.stats)
         self.links = AgentLinks(
@@ -112,9 +143,10 @@ class Daemon:
             self.pipeline,
             self.heartbeats,
             self.stats,
-            on_facts=self._apply_settings,
+            on_facts=self._take_facts,
             closed=lambda: not self.security.accounts.open,
         )
+        self.watchdog = Watchdog(config, self.unready, self.stats)
         self.upkeep = Upkeep(config, self.hosts, self.store, self.pipeline, self.certificate)
         self.companion = Companion(config.database, self.enrolment, self.hosts)
         if self.certificate is not None:
@@ -123,13 +155,23 @@ class Daemon:
                 "When the TLS certificate expires.",
                 partial(_expires, self.certificate),
             )
-        running = Running(self.presence, self.pipeline, self.links, self.heartbeats, self.feed)
+        running = Running(self.presence, self.pipeline, self.links, self.heartbeats, self.feed, self.hushing)
         security = self.security
-        people = People(security.accounts, security.host_access, security.second_factors, self.hosts)
+        people = People(
+            security.accounts,
+            security.host_access,
+            security.second_factors,
+            self.hosts,
+            lambda: self.config,
+            self._apply_access,
+        )
+        self.explainer = Explainer(lambda: self.config, self.hosts, self.rings, self.alerts, self.store, self.hushing)
+        self.explainer.notices = self.notifications
         self.control = Control(
             config.database,
             Agents(self.enrolment, self.hosts, self.store, running).commands()
             | people.commands()
+            | self.explainer.commands()
             | {"reload": self._reload_now},
         )
         self.parts = Parts(
@@ -138,6 +180,10 @@ class Daemon:
             rings=self.rings,
             presence=self.presence,
             alerts=self.alerts,
+            hushing=self.hushing,
+            explainer=self.explainer,
+            channels=self.channels,
+            notifications=self.notifications,
             store=self.store,
             feed=self.feed,
             views=self.views,
@@ -163,7 +209,9 @@ class Daemon:
         """Open the database, listen, serve. Raises HbdError or OSError, with nothing left open, when that fails."""
         try:
             await self.store.open()
+            await self._check_channels(self.config)
             await self.security.load(self._started.wall)
+            await self.channels.load()
             await self._remember()
             self.security.accounts.changed.append(self._people_changed)
             self._turns = self._go(self.pipeline.run(), "writing")
@@ -177,6 +225,8 @@ class Daemon:
             self._go(self._pass_time(), "the clock")
             self._go(self.upkeep.run(), "upkeep")
             self._go(self.security.run(), "the audit log")
+            self._go(self.notifications.run(), "notifications")
+            self._go(self.watchdog.run(), "the outside watchdog")
             if self._with_agent:
                 pinned = self.certificate.pem() if self.certificate and self.config.hbd_tls else None
                 await self.companion.start(listen.from_here(self.urls[0]), pinned)
@@ -186,7 +236,7 @@ class Daemon:
         self.pipeline.note(f"hbd {__version__} started", Moment.now())
         calm_collector()
         self._ready = True
-        for warning in [*self.config.warnings, *self.security.warnings()]:
+        for warning in self._lasting_warnings():
             log.warning("%s", warning)
         self.upkeep.warn_of_certificate(Moment.now())
 
@@ -205,6 +255,7 @@ class Daemon:
             task.cancel()
         await asyncio.gather(*(self._tasks - {self._turns}), return_exceptions=True)
         if was_ready:
+            await self._try(self.channels.close())
             await self._try(self.security.close())
         if self._turns is not None:
             if was_ready:
@@ -252,8 +303,13 @@ class Daemon:
         for known in await self.store.samples.ranges():
             self.pipeline.sequences.add(known.host_id, known.run_id, known.first, known.last)
         self.heartbeats.load(await self.store.hosts.beats())
+        for host_id in self.pipeline.derived.load(await self.store.trends.all()):
+            log.error("how the disks of host %d filled up cannot be read and begins anew", host_id)
         self.alerts.load(await self.store.alerts.all(), Moment.now(), await self.store.alerts.newest_samples())
+        self.pipeline.no_data.load(((alert.host_id, alert.path) for alert in self.alerts.not_ok()), Moment.now())
         self.alerts.reconfigure(self._is_judged)
+        await self.hushing.load(self.config, self._started.wall)
+        await self.notifications.load(Moment.now())
 
     def _is_judged(self, host_id: int, path: str) -> bool:
         """Whether there is a rule for a path of a host; for whether it lives: whether that matters to anybody."""
@@ -261,7 +317,7 @@ class Daemon:
         if host is None:
             return False
         if path.startswith(f"{PRESENCE}."):
-            return host.watched
+            return self.pipeline.expects_data(host_id, path) if is_of_data(path) else host.watched
         rule = next(iter(self.pipeline.rules.of(host.threshold_config).explain(path)), None)
         return rule is not None and rule.threshold.enabled
 
@@ -283,6 +339,13 @@ class Daemon:
         )
         self.pipeline.changed(host)
 
+    def _take_facts(self, host: Host) -> None:
+        """The agent has said anew what it knows of its host; other tags may mean other thresholds."""
+        before = host.threshold_config
+        self._apply_settings(host)
+        if host.threshold_config != before:
+            self.alerts.reconfigure(self._is_judged)
+
     def _apply_settings(self, host: Host) -> None:
         settings = configuration.host_settings(self.config, host.name)
         self._apply_access([host])
@@ -290,15 +353,17 @@ class Daemon:
         host.dyn = settings.dyn
         host.enabled = settings.enabled
         host.interval = settings.interval
-        host.threshold_config = settings.threshold_config
         host.tags = list(dict.fromkeys([*host.agent_tags, *settings.tags]))
+        layers = configuration.threshold_layers(self.config, host)
+        host.threshold_config = tuple(layer.config for layer in layers)
         host.version += 1
 
     def _apply_access(self, hosts: Iterable[Host]) -> None:
         """Put into force who may do what with these hosts."""
         for host in hosts:
             found = self.security.host_access.of(host, self.config)
-            self.hosts.hand(host, found.owner, found.managers, found.monitors)
+            if self.hosts.hand(host, found.owner, found.managers, found.monitors):
+                self.notifications.reroute()
 
     def _people_changed(self) -> None:
         """Users, sessions or tokens have changed: who is nobody any more leaves, and the first admin may be another."""
@@ -319,6 +384,7 @@ class Daemon:
                 for sample in samples[start : start + SAMPLES_AT_ONCE]:
                     self.rings.add(host.id, sample)
                 await asyncio.sleep(0)
+            self.pipeline.no_data.recall(host.id, samples, Moment.now())
             self.pipeline.changed(host)
 
     async def _listen(self) -> None:
@@ -343,8 +409,6 @@ class Daemon:
         if safe_feed:
             await self._serve(make_feed_app(self.parts), safe_feed, over_tls)
         self.urls = [listen.url("https" if config.hbd_tls else "http", sock, "/") for sock in http]
-        if self.security.accounts.open and not all(map(listen.is_loopback, http)):
-            log.warning("no users are set up: whoever can reach %s over the network sees everything", self.urls[0])
         self.feed_urls = [listen.url("ws", sock, "/hbd") for sock in feed]
         self.feed_urls += [listen.url("wss", sock, "/hbd") for sock in safe_feed]
         self.heartbeat_urls = [listen.url("udp", sock) for sock in beats]
@@ -375,6 +439,8 @@ class Daemon:
                 if due >= review:
                     review = due + REVIEW_SECONDS
                     self.feed.review(loop.time())
+                    for event in self.hushing.turned(self.hosts, time.time()):
+                        self.feed.alert(event)
             except Exception:
                 log.exception("a tick of the clock failed")
 
@@ -388,8 +454,10 @@ class Daemon:
                 fresh = await asyncio.to_thread(configuration.load, self.config.source)
                 fresh = msgspec.structs.replace(fresh, **self._overridden)
                 pair = await self._renewed(fresh)
+                await self._check_channels(fresh)
                 await self.enrolment.name_hosts(fresh)
                 await self.security.configure(fresh, self.hosts, now.wall)
+                await self.channels.configure(fresh)
             except HbdError as error:
                 problems = error.problems if isinstance(error, ConfigError) else [str(error)]
                 self._reload = schemas.Reload(
@@ -404,6 +472,12 @@ class Daemon:
                 await asyncio.gather(*links)
             return self._reload
 
+    @staticmethod
+    async def _check_channels(config: Config) -> None:
+        """Raises ConfigError. Some types are known to a library that takes a second to load."""
+        if config.notification_channels and (problems := await asyncio.to_thread(configured.problems, config)):
+            raise ConfigError(problems)
+
     async def _renewed(self, fresh: Config) -> Pair | None:
         """The certificate as its files have it now; None while none is served, or none is wanted after a restart."""
         if self.certificate is None or fresh.certificate is None:
@@ -413,14 +487,17 @@ class Daemon:
     def _swap(self, fresh: Config, pair: Pair | None, now: Moment) -> list[Awaitable[None]]:
         """Put a config into force that is known to work; returns the links that have to end because of it."""
         old, self.config = self.config, fresh
-        self.parts.config = self.links.config = self.upkeep.config = fresh
+        self.parts.config = self.links.config = self.upkeep.config = self.watchdog.config = fresh
         self.feed.max_subscribers = fresh.limits.max_subscribers
         self.throttle.configure(fresh.limits.requests_per_second, fresh.limits.request_burst)
         logs.configure(fresh.log.level, fresh.log.format)
         self.rings.resize(fresh.samples_per_plugin)
         ending = [end for host in self.hosts.everyone() if (end := self._put_into_force(host)) is not None]
         ending.append(self.security.announce())
+        self.hushing.configure(fresh)
+        self.notifications.configure(fresh)
         self.pipeline.rules = RuleBook(fresh.threshold_configs)
+        self.alerts.flapping = _flapping(fresh)
         self.alerts.reconfigure(self._is_judged)
         intervals = {host.id: host.interval for host in self.hosts}
         self.presence.configure(grace=fresh.grace, intervals=intervals, now=now)
@@ -436,7 +513,7 @@ class Daemon:
         log.info("%s", told)
         self.pipeline.note(told, now)
         self._audit_reload(now, "done", told.removeprefix("config reloaded: "))
-        for warning in [*fresh.warnings, *self.security.warnings()]:
+        for warning in self._lasting_warnings():
             log.warning("%s", warning)
         self.upkeep.warn_of_certificate(now)
         return ending
@@ -491,8 +568,16 @@ class Daemon:
 
     def _warnings(self) -> list[str]:
         expiry = self.certificate.pair.warning(time.time()) if self.certificate else None
-        people = self.security.warnings()
-        return [*self.config.warnings, *people, *([expiry] if expiry else [])]
+        return [*self._lasting_warnings(), *([expiry] if expiry else [])]
+
+    def _lasting_warnings(self) -> list[str]:
+        """``key: reason``: what stays so until somebody changes it."""
+        unguarded = WITHOUT_USERS.get(reach(self.config, self.urls)) if self.security.accounts.open else None
+        told = self.notifications.warnings()
+        return [*self.config.warnings, *self.security.warnings(), *told, *([unguarded] if unguarded else [])]
+
+    def _own_ports(self) -> set[int]:
+        return {sock.getsockname()[1] for sock in self._sockets if sock.fileno() >= 0}
 
     def _all_urls(self) -> list[str]:
         return [*self.urls, *self.feed_urls, *self.heartbeat_urls]
@@ -522,6 +607,11 @@ class Daemon:
                 for labels, count in (series or {(): 0.0}).items()
             },
         )
+
+
+def _flapping(config: Config) -> Flapping:
+    limits = config.flapping
+    return Flapping(limits.changes, limits.within, limits.calm)
 
 
 def _expires(certificate: Certificate) -> float:

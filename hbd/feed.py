@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ import msgspec
 from hbd.access import EVERYBODY
 from hbd.alerts import AlertEvent
 from hbd.audience import Audience
-from hbd.errors import Conflict
+from hbd.errors import Busy
 from hbd.hosts import Host, Hosts
 from hbd.model import Message, Sample
 from hbd.stats import Stats
@@ -34,6 +34,7 @@ STALL_SECONDS = 10.0
 MAX_BUFFERED_BYTES = 32 * 1024  # handed to one connection before it has taken what it was handed before
 MAX_PENDING = 20_000  # changes that wait for one subscriber
 MAX_MESSAGES_PER_TICK = 500
+MAX_OF_USER = 100  # connections: pages left open, and scripts
 
 GOING_AWAY = 1001
 TRY_AGAIN_LATER = 1013
@@ -104,11 +105,13 @@ class Feed:
         self._changed_alerts: dict[tuple[int, str], AlertEvent] = {}
         self._messages: deque[Message] = deque(maxlen=MAX_MESSAGES_PER_TICK)
         self._everybody: set[Subscription] = set()
+        self._of_user: Counter[str] = Counter()
         self._news_came = asyncio.Event()
         self._shut = False
         stats.describe("feed_messages_total", "Words handed to subscribers of the live feed.")
         stats.describe("feed_coalesced_total", "Words that were not sent because newer ones came.")
         stats.describe("feed_slow_total", "Subscribers that were sent away because they could not follow.")
+        stats.describe("feed_refused_total", "Connections that were refused, as their user had too many.")
         stats.describe("feed_snapshots_total", "Snapshots built; shared by all who come with the same view.")
         stats.describe("feed_errors_total", "Changes that could not be sent, and rounds that failed.")
         stats.gauge("feed_subscribers", "Open connections to the live feed.", lambda: len(self._everybody))
@@ -155,16 +158,27 @@ class Feed:
         """Whether nobody else gets in now."""
         return self._shut or len(self._everybody) >= self.max_subscribers
 
-    def subscribe(self, channel: Channel, view: View, now: float, who: Who = lambda: EVERYBODY) -> Subscription:
-        """Take a subscriber in and start its snapshot. Raises Conflict when there is no room.
-
-        who: whom it stands for, as long as it stands for anybody; see ``review``.
-        """
+    def require_room(self, user: str) -> None:
+        """Raises Busy when somebody of this name does not get in now; "" where nobody has one."""
         if self.full:
-            raise Conflict("Too many open connections to the live feed")
+            raise Busy("Too many open connections to the live feed")
+        if user and self._of_user[user] >= MAX_OF_USER:
+            self._stats.count("feed_refused_total")
+            raise Busy(f"You have {MAX_OF_USER} open connections to the live feed already")
+
+    def subscribe(
+        self, channel: Channel, view: View, now: float, who: Who = lambda: EVERYBODY, user: str = ""
+    ) -> Subscription:
+        """Take a subscriber in and start its snapshot. Raises Busy when there is no room.
+
+        who: whom it stands for, as long as it stands for anybody; see ``review``. user: as for ``require_room``.
+        """
+        self.require_room(user)
         self._settle(now)
-        subscription = Subscription(channel, view, who)
+        subscription = Subscription(channel, view, who, user)
         self._everybody.add(subscription)
+        if user:
+            self._of_user[user] += 1
         self._enter(subscription, view, now)
         return subscription
 
@@ -182,7 +196,9 @@ class Feed:
     def leave(self, subscription: Subscription) -> None:
         """Its connection is gone."""
         self._silence(subscription)
-        self._everybody.discard(subscription)
+        if subscription in self._everybody:
+            self._everybody.discard(subscription)
+            self._of_user -= Counter((subscription.user,))
         if not self._everybody:
             self._take_changes()
             self._audience.settle()

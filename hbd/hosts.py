@@ -59,7 +59,7 @@ class Host:
         self.interval: float | None = None
         """what the config wants between signs of life, seconds; None: as the agent says"""
         self.threshold_config: tuple[str, ...] = ()
-        """names of the threshold configs that hold for it; none: the default"""
+        """names of the threshold configs that hold for it, the weakest first; none: the default"""
         self.version = 0
 
     def people(self) -> set[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Sequence
-from ipaddress import ip_address
 
 LOOPBACK = ("127.0.0.1", "::1")
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - only where the config asks for all interfaces
@@ -35,11 +34,6 @@ def url(scheme: str, sock: socket.socket, path: str = "") -> str:
     """The address of a listening socket as a URL, a wildcard as it is: ``http://0.0.0.0:50004/``."""
     host, port = sock.getsockname()[:2]
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}{path}"
-
-
-def is_loopback(sock: socket.socket) -> bool:
-    """Whether only this machine reaches a listening socket."""
-    return ip_address(sock.getsockname()[0].partition("%")[0]).is_loopback
 
 
 def from_here(url: str) -> str:

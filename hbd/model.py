@@ -21,12 +21,19 @@ HOST_NAME = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._:-]{1,253}")  # but for the tw
 
 LONGEST_USER_NAME = 64  # what is longer is nobody's name, and need not be kept whole
 USER_NAME = re.compile(r"(?!\.{1,2}\Z)(?!(?i:me)\Z)[A-Za-z0-9._@+-]{1,64}")  # "me" is whoever asks
+_JOINER = re.compile(r"(?<=[^\s\u200c\u200d])[\u200c\u200d](?=[^\s\u200c\u200d])")
 USER_NAME_RULE = "1-64 letters, digits, . _ - @ +, and not the word me"
 
 
 def is_user_name(text: str) -> bool:
     """Whether text may name a user. Names that differ in case alone are the same user."""
     return USER_NAME.fullmatch(text) is not None
+
+
+def without_joiners(text: str) -> str:
+    """Text without what ties two characters together or keeps them apart, which is no character of its own: in Persian
+    names, and in emoji that are made of several."""
+    return _JOINER.sub("", text)
 
 
 def is_host_name(text: str) -> bool:
@@ -88,6 +95,7 @@ class Report(Struct, frozen=True, gc=False):
     ``shift`` seconds are the times in ``samples``.
     interval: seconds until the agent means to report again, None when it did not say.
     family, address: where it came from, None when it did not come over a network of ours.
+    agent_time: what the agent's clock showed when it sent this, Unix seconds; None when it did not say.
     """
 
     host_id: int
@@ -99,6 +107,7 @@ class Report(Struct, frozen=True, gc=False):
     interval: float | None = None
     family: Family | None = None
     address: str | None = None
+    agent_time: float | None = None
 
 
 class Beat(StrEnum):

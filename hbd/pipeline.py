@@ -4,8 +4,8 @@ A report is acknowledged after the transaction that holds it is committed, and n
 a transaction is being written share the next one: a *turn*. A turn goes
 
 1. collect what arrived since the last turn began (``accept``, ``beat``, ``tick`` only add to it),
-2. judge what came in: which alerts change because of it,
-3. write it in one transaction: samples, alerts, journal lines, connection states,
+2. judge what came in: which alerts change because of it, and who is to be told,
+3. write it in one transaction: samples, alerts, notices, journal lines, connection states,
 4. adopt it in memory: rings, alerts and report numbers follow the disk, they never lead,
 5. tell the feed, resolve the futures of the reports.
 
@@ -19,19 +19,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from functools import partial
 from typing import NamedTuple
 
 import msgspec
 
-from hbd.alerts import PRESENCE, Alerts, Plan
+from hbd.alerts import PRESENCE, AlertEvent, Alerts, Plan
 from hbd.connections import Blindness
+from hbd.derived import Additions, Derived
 from hbd.errors import HbdError, InvalidInput, NotFound, StorageError
 from hbd.feed import Feed
 from hbd.hosts import Host, Hosts
 from hbd.model import Beat, Family, Heartbeat, Level, Message, Moment, Report, Sample, State, Transition
+from hbd.no_data import NoData, Telling, is_of_data
+from hbd.notices import Notices
+from hbd.notices import Plan as NoticePlan
 from hbd.presence import Presence
 from hbd.rings import Rings
 from hbd.rules import RuleBook
@@ -48,6 +52,7 @@ BEATS_SECONDS = (
 )
 MAX_WAITING_REPORTS = 50_000  # beyond this the disk is too slow for what comes in: agents are asked to wait
 LIVENESS = {State.UP: Level.OK, State.OVERDUE: Level.WARNING, State.DOWN: Level.CRITICAL}
+_FLAPPING = {"": "", "begins": "flapping, ", "ends": "flapping no more, "}
 FAREWELLS = (Beat.STOPPED, Beat.SHUTDOWN)
 CONFLICT_NOTICE_SECONDS = 600.0
 MAX_WAITING_BYTES = 128 << 20  # of reports
@@ -77,6 +82,7 @@ class Pipeline:
         feed: Feed,
         stats: Stats,
         alerts: Alerts | None = None,
+        notices: Notices | None = None,
     ) -> None:
         self._hosts = hosts
         self._presence = presence
@@ -90,8 +96,14 @@ class Pipeline:
         self.lost_families: set[tuple[int, Family]] = set()
         """those that the journal told to be DOWN, each on its own or with its host; filled likewise"""
         self.alerts = alerts or Alerts()
+        self.notices = notices if notices is not None else Notices()
         self.rules = RuleBook({})
         """what samples are judged by; replaced at a reload"""
+        self.no_data = NoData(self.expects_data)
+        self.heard_of: Callable[[AlertEvent], None] = lambda event: None
+        """called with every change of an alert once it is on disk"""
+        self.derived = Derived()
+        """what is added to samples before they are judged; filled from the store at the start"""
         self._liveness: dict[tuple[int, str], tuple[Level, str, Moment]] = {}
         """what is to be told to the alerts of who lives; kept until it is on disk"""
         self._now = Moment(0.0, 0.0)
@@ -124,6 +136,8 @@ class Pipeline:
         """
         self._now = now
         loop = asyncio.get_running_loop()
+        if report.agent_time is not None:
+            self.derived.clocks.heard(report.host_id, report.agent_time, now)
         key = (report.host_id, report.run_id, report.seq)
         waiting = self._waiting.get(key)
         if waiting is not None:
@@ -138,6 +152,8 @@ class Pipeline:
                 host.id, family=report.family, address=report.address, interval=report.interval, now=now
             )
         )
+        samples = report.samples if self._runs.get(host.id, report.run_id) == report.run_id else ()
+        self._note_data(self.no_data.report(host.id, samples, report.interval or host.interval, now))
         if key in self.sequences:
             self._stats.count("reports_total", outcome=Outcome.DUPLICATE)
             future.set_result(Outcome.DUPLICATE)
@@ -155,6 +171,7 @@ class Pipeline:
         """Take a heartbeat that is authentic and new. path: 4 or 6, the family the agent says it sent over."""
         self._now = now
         self._stats.count("heartbeats_total")
+        self.derived.clocks.heard(heartbeat.host_id, heartbeat.agent_time, now)
         self._told_apart(self._presence.beat(heartbeat, now))
         self._feed.host(heartbeat.host_id)
         if heartbeat.kind in FAREWELLS:
@@ -175,6 +192,7 @@ class Pipeline:
         if event != "reconnected" and self._runs.get(host.id) != run_id:
             started = "host booted, agent started" if event == "booted" else "agent started"
         self._runs[host.id] = run_id
+        self._note_data(self.no_data.hello(host.id, interval, bool(started), now))
         told = self._told_apart(
             self._presence.report(host.id, family=source.family, address=source.address, interval=interval, now=now),
             started,
@@ -211,7 +229,7 @@ class Pipeline:
         """Let time pass: the silent become overdue, then down."""
         self._now = now
         self._told_apart(self._presence.tick(now))
-        if self._liveness or self.alerts.has_due(now):
+        if self._liveness or self.alerts.has_due(now) or self.notices.has_wishes:
             self._wake.set()
         if self._turn.beats and now.mono >= self._beats_due:
             self._beats_due = now.mono + BEATS_SECONDS
@@ -221,6 +239,8 @@ class Pipeline:
             self._blindness = blindness
             seconds = blindness.until.mono - blindness.since.mono
             self.note(f"hbd itself could not see for {seconds:.0f} s; nobody is blamed for silence in that time", now)
+            self.no_data.blind(now)
+        self._note_data(self.no_data.tick(now))
 
     def note(self, text: str, now: Moment, host: Host | None = None) -> None:
         """Add a line to the journal."""
@@ -272,7 +292,9 @@ class Pipeline:
                     if change.after is State.DOWN:
                         self._lives(host, f"{PRESENCE}.{change.family}", Level.WARNING, change.reason)
                     self.note(f"{change.family} is {change.after}{_because(change.reason)}", at, host)
-            elif self._is_news(host, change.after):
+                continue
+            self._note_data(self.no_data.lives(host.id, change.after, self._now))
+            if self._is_news(host, change.after):
                 if host.id not in self._parted or change.after is State.UP:
                     self._lives(host, f"{PRESENCE}.host", LIVENESS[change.after], change.reason)
                 told = True
@@ -286,6 +308,17 @@ class Pipeline:
         if host.watched:
             self._liveness[host.id, path] = (level, reason, self._now)
             self._wake.set()
+
+    def _note_data(self, tellings: Iterable[Telling]) -> None:
+        for telling in tellings:
+            host = self._hosts.by_id(telling.host_id)
+            if host is not None:
+                self._lives(host, telling.path, telling.level, telling.reason)
+
+    def expects_data(self, host_id: int, path: str) -> bool:
+        """Whether a path of ``hbd.no_data`` is watched: its host is, and no threshold switches it off."""
+        host = self._hosts.by_id(host_id)
+        return host is not None and host.watched and not self.rules.of(host.threshold_config).is_off(path)
 
     def _is_news(self, host: Host, state: State) -> bool:
         if state is State.UNKNOWN or self.told.get(host.id) is state:
@@ -338,10 +371,14 @@ class Pipeline:
 
     async def _write_turn(self) -> None:
         turn, self._turn = self._turn, Turn()
+        turn, additions = self._completed(turn)
         plan, liveness = self._judge(turn, self._liveness)
-        written = _with_alerts(turn, plan, self._lines(plan))
+        notices = self._told_of(plan)
+        written = _with_alerts(turn, plan, notices, self._lines(plan))
         if not written:
             self.alerts.adopt(plan)  # timers that were looked at in vain
+            self.notices.adopt(notices)
+            self._heard(liveness)
             return
         try:
             await self._store.record(written)
@@ -352,14 +389,17 @@ class Pipeline:
             await self._rescue(turn)
         else:
             self._heard(liveness)
-            self._adopt(turn, plan)
+            self.derived.adopt(additions)
+            self._adopt(turn, plan, notices)
 
     async def _rescue(self, turn: Turn) -> None:
         """The fault is not of the disk but of something in this turn: save all of it but that."""
-        for kind, row in turn.rows():
+        for kind, row in msgspec.structs.replace(turn, trends=[]).rows():
+            row, additions = self._completed(row)
             plan, _ = self._judge(row, {})
+            notices = self._told_of(plan)
             try:
-                await self._store.record(_with_alerts(row, plan, self._lines(plan)))
+                await self._store.record(_with_alerts(row, plan, notices, self._lines(plan)))
             except StorageError as error:
                 self._put_back(row, error)
             except Exception as error:
@@ -368,7 +408,21 @@ class Pipeline:
                 for report, _ in row.reports:
                     self._settle(report, InvalidInput("the database cannot take this report"))
             else:
-                self._adopt(row, plan)
+                self.derived.adopt(additions)
+                self._adopt(row, plan, notices)
+
+    def _completed(self, turn: Turn) -> tuple[Turn, Additions]:
+        """The turn with what is derived from its reports."""
+        additions = self.derived.begin()
+        reports = []
+        for report, received in turn.reports:
+            try:
+                reports.append((additions.complete(report, received), received))
+            except Exception:  # it must not be lost for it
+                self._stats.count("samples_unjudged_total", len(report.samples))
+                log.exception("nothing could be derived from a report of host %d", report.host_id)
+                reports.append((report, received))
+        return msgspec.structs.replace(turn, reports=reports, trends=additions.rows), additions
 
     def _judge(
         self, turn: Turn, liveness: Mapping[tuple[int, str], tuple[Level, str, Moment]]
@@ -396,6 +450,10 @@ class Pipeline:
         plan.tick(now)
         return plan, included
 
+    def _told_of(self, plan: Plan) -> NoticePlan:
+        """Who is to be told of what changes."""
+        return self.notices.begin(plan.events, self.alerts.open(), plan.now)
+
     def _heard(self, liveness: Mapping[tuple[int, str], tuple[Level, str, Moment]]) -> None:
         """This is on disk; what came since waits for the next turn."""
         for key, said in liveness.items():
@@ -403,12 +461,13 @@ class Pipeline:
                 del self._liveness[key]
 
     def _lines(self, plan: Plan) -> list[tuple[int | None, Message]]:
-        """The journal lines of a plan; liveness has lines of its own."""
+        """The journal lines of a plan. Liveness has lines of its own; what flaps has one at each end."""
         lines: list[tuple[int | None, Message]] = []
         for event in plan.events:
             host = self._hosts.by_id(event.host_id)
-            if host is not None and not event.path.startswith(f"{PRESENCE}."):
-                text = f"{event.after}: {event.path}{_because(event.reason)}"
+            lives = event.path.startswith(f"{PRESENCE}.") and not is_of_data(event.path)
+            if host is not None and event.flapping != "goes on" and (event.flapping or not lives):
+                text = f"{_FLAPPING[event.flapping]}{event.after}: {event.path}{_because(event.reason)}"
                 lines.append((host.id, Message(event.at, host.name, text)))
         return lines
 
@@ -424,9 +483,11 @@ class Pipeline:
         else:
             future.set_result(Outcome.STORED)
 
-    def _adopt(self, turn: Turn, plan: Plan) -> None:
+    def _adopt(self, turn: Turn, plan: Plan, notices: NoticePlan) -> None:
         self.alerts.adopt(plan)
+        self.notices.adopt(notices)
         for event in plan.events:
+            self.heard_of(event)
             self._feed.alert(event)
         for _, line in self._lines(plan):
             self._feed.message(line)
@@ -475,7 +536,10 @@ class Pipeline:
     def forget(self, host: Host) -> None:
         """Drop all that memory holds of a host that is being deleted."""
         self._presence.forget(host.id)
+        self.no_data.forget(host.id)
         self.alerts.forget(host.id)
+        self.notices.forget_host(host.id)
+        self.derived.forget(host.id)
         self._rings.drop(host.id)
         self.sequences.forget(host.id)
         self.told.pop(host.id, None)
@@ -485,10 +549,15 @@ class Pipeline:
         self.lost_families -= {(host.id, family) for family in Family}
 
 
-def _with_alerts(turn: Turn, plan: Plan, lines: list[tuple[int | None, Message]]) -> Turn:
+def _with_alerts(turn: Turn, plan: Plan, notices: NoticePlan, lines: list[tuple[int | None, Message]]) -> Turn:
     """A turn with the alerts that change with it. The turn itself stays as it is: it may have to be judged again."""
     return msgspec.structs.replace(
-        turn, messages=turn.messages + lines, alerts=plan.rows, gone=plan.gone, events=plan.events
+        turn,
+        messages=turn.messages + lines,
+        alerts=plan.rows,
+        gone=plan.gone,
+        events=plan.events,
+        notices=notices.rows,
     )
 
 

@@ -81,18 +81,32 @@ Who = Callable[[], Identity | None]
 
 
 class Subscription:
-    """One subscriber. who: asked again and again. backlog: packed, goes out before anything newer.
+    """One subscriber. who: asked again and again. user: whose connection it is, "" where nobody has a name. backlog:
+    packed, goes out before anything newer.
 
     gone: hosts that it was shown and may not see any more, as long as it may not have been told.
 
     pending, messages: what came since it fell behind, not yet packed: the newest words of each key.
     """
 
-    __slots__ = ("backlog", "behind_since", "channel", "closed", "gone", "messages", "pending", "view", "wanted", "who")
+    __slots__ = (
+        "backlog",
+        "behind_since",
+        "channel",
+        "closed",
+        "gone",
+        "messages",
+        "pending",
+        "user",
+        "view",
+        "wanted",
+        "who",
+    )
 
-    def __init__(self, channel: Channel, view: View, who: Who) -> None:
+    def __init__(self, channel: Channel, view: View, who: Who, user: str = "") -> None:
         self.channel = channel
         self.who = who
+        self.user = user
         self.view = view
         self.gone: dict[int, None] = {}
         self.wanted: View | None = None

@@ -98,6 +98,8 @@ class Upkeep:
         await self._store.samples.prune_sequences(now - retention.samples)
         await _in_slices(lambda: self._store.messages.prune(now - retention.messages, limits.max_messages))
         await _in_slices(lambda: self._store.alerts.prune(now - retention.messages))
+        await _in_slices(lambda: self._store.notices.prune(now - retention.messages))
+        await _in_slices(lambda: self._store.hushing.prune(now - retention.messages))
         await _in_slices(lambda: self._store.audit.prune(now - retention.audit, limits.max_audit_entries))
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from hbd.config.checks import check, warnings
+from hbd.config.layers import Layer, threshold_layers
 from hbd.config.reading import Problem, Reading
 from hbd.config.reload import changes, restart_needed
 from hbd.config.structs import Config, ConfigFile, HostConfig, HostSettings, Limits, Secret
@@ -24,6 +25,7 @@ __all__ = [
     "ConfigFile",
     "HostConfig",
     "HostSettings",
+    "Layer",
     "Limits",
     "Secret",
     "changes",
@@ -31,6 +33,7 @@ __all__ = [
     "host_settings",
     "load",
     "restart_needed",
+    "threshold_layers",
     "watched",
 ]
 
@@ -79,14 +82,15 @@ def load(path: Path | None) -> Config:
     check(read, reading)
     if reading.problems:
         ordered = sorted(reading.problems, key=lambda problem: problem.line)
-        lines = [_line(path, problem) for problem in ordered[:MAX_PROBLEMS]]
+        told = [_line(path, problem) for problem in ordered[:MAX_PROBLEMS]]
         if len(ordered) > MAX_PROBLEMS:
-            lines.append(_line(path, Problem(ordered[MAX_PROBLEMS].line, "file", "more problems from here on")))
-        raise ConfigError(lines)
+            told.append(_line(path, Problem(ordered[MAX_PROBLEMS].line, "file", "more problems from here on")))
+        raise ConfigError(told)
     notes = warnings(read)
     if open_to_all and (read.users or read.notification_channels or read.auth.oidc.client_secret):
         notes.append(f"file: every user of this machine can read its secrets; chmod 600 {path}")
-    return Config(**msgspec.structs.asdict(read), source=path, warnings=tuple(notes))
+    lines = {key: line for key, line in reading.lines.items() if key.startswith("notification_channels.")}
+    return Config(**msgspec.structs.asdict(read), source=path, warnings=tuple(notes), lines=lines)
 
 
 def _line(path: Path, problem: Problem) -> str:
@@ -130,5 +134,4 @@ def host_settings(config: Config, name: str) -> HostSettings:
         tags=section.tags,
         interval=section.interval,
         enabled=section.enabled,
-        threshold_config=section.threshold_config,
     )

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from hbd import tls
 from hbd.config.reading import Reading
 from hbd.config.structs import ConfigFile, HostConfig, Oidc, ProxyLogin, Threshold
+from hbd.errors import InvalidInput
 
 
 class NotYet(NamedTuple):
@@ -23,10 +24,7 @@ class NotYet(NamedTuple):
 
 
 NOT_YET = (
-    NotYet("threshold_renotify_interval", "read, but this version sends no notifications yet"),
-    NotYet("notification_channels", "read, but this version sends no notifications yet"),
     NotYet("plans", "read, but this version watches no processes yet"),
-    NotYet("hosts.*.notification_channels", "read, but this version sends no notifications yet"),
     NotYet("hosts.*.min_report_interval", "read, but this version takes reports at any pace"),
 )
 _DEFAULTS = ConfigFile(database=Path())
@@ -38,7 +36,10 @@ def check(config: ConfigFile, reading: Reading) -> None:
     _check_ports(config, reading)
     _check_certificates(config, reading)
     _check_threshold_names(config, reading)
+    _check_assignments(config, reading)
     _check_thresholds(config, reading)
+    _check_routes(config, reading)
+    _check_maintenance(config, reading)
     if not reading.is_bad("auth"):
         _check_oidc(config, reading)
         _check_proxy_login(config, reading)
@@ -141,16 +142,56 @@ def _wrong_with(path: tuple[str, ...], threshold: Threshold) -> Iterator[str]:
 
 
 def _check_threshold_names(config: ConfigFile, reading: Reading) -> None:
-    known = {"default", *config.threshold_configs}
     if reading.is_bad("threshold_configs"):
         return  # a name may be missing for that alone
     for host, section in config.hosts.items():
-        key = f"hosts.{host}.threshold_config"
-        for name in section.threshold_config:
-            if name not in known:
-                close = difflib.get_close_matches(name, sorted(known), 1)
-                hint = f"did you mean {close[0]}?" if close else f"there are: {', '.join(sorted(known))}"
-                reading.problem(reading.lines.get(key, 1), key, f"there is no threshold config {name}; {hint}")
+        _check_configs_exist(f"hosts.{host}.threshold_config", section.threshold_config, config, reading)
+    for name, assignment in config.threshold_assignments.items():
+        _check_configs_exist(f"threshold_assignments.{name}.config", assignment.config, config, reading)
+
+
+def _check_configs_exist(key: str, names: tuple[str, ...], config: ConfigFile, reading: Reading) -> None:
+    known = {"default", *config.threshold_configs}
+    for name in names:
+        if name not in known:
+            close = difflib.get_close_matches(name, sorted(known), 1)
+            hint = f"did you mean {close[0]}?" if close else f"there are: {', '.join(sorted(known))}"
+            reading.problem(reading.lines.get(key, 1), key, f"there is no threshold config {name}; {hint}")
+
+
+def _check_assignments(config: ConfigFile, reading: Reading) -> None:
+    for name, assignment in config.threshold_assignments.items():
+        key = f"threshold_assignments.{name}"
+        line = reading.lines.get(key, 1)
+        if reading.is_bad(key):
+            continue
+        if not assignment.config:
+            reading.problem(line, f"{key}.config", "is needed: a name in threshold_configs, or a list of them")
+        if not (assignment.hosts or assignment.tags):
+            reading.problem(line, f"{key}.hosts", "is needed, or tags; all hosts are '*'")
+
+
+def _check_routes(config: ConfigFile, reading: Reading) -> None:
+    for name, route in config.notification_routes.items():
+        key = f"notification_routes.{name}"
+        if not route.channels and not reading.is_bad(key):
+            line = reading.lines.get(key, 1)
+            reading.problem(line, f"{key}.channels", "is needed: a name in notification_channels, or a list of them")
+
+
+def _check_maintenance(config: ConfigFile, reading: Reading) -> None:
+    for name, section in config.maintenance.items():
+        key = f"maintenance.{name}"
+        line = reading.lines.get(key, 1)
+        if reading.is_bad(key):
+            continue
+        if not (section.hosts or section.tags or section.metrics):
+            reading.problem(line, f"{key}.hosts", "is needed, or tags, or metrics; all hosts are '*'")
+        try:
+            _ = section.window
+        except InvalidInput as wrong:
+            wrong_key = f"{key}.{wrong.field}"
+            reading.problem(reading.lines.get(wrong_key, line), wrong_key, wrong.reason)
 
 
 def is_private_url(url: str) -> bool:

@@ -17,6 +17,9 @@ from msgspec import Meta, Struct, field
 
 from hbd import tls
 from hbd.addresses import Networks
+from hbd.errors import InvalidInput
+from hbd.matching import Matcher
+from hbd.schedule import UTC, Window, WindowTexts
 
 # The "as" of a field says how its text is read; hbd/config/leaves.py has one reader for each.
 Port = Annotated[int, Meta(ge=0, le=65535)]
@@ -32,6 +35,7 @@ Url = Annotated[str, Meta(extra={"as": "url"})]
 Origin = Annotated[str, Meta(extra={"as": "origin"})]
 Name = Annotated[str, Meta(min_length=1, max_length=253)]
 OneOrMore = Annotated[tuple[Name, ...], Meta(extra={"as": "one or more"})]
+HostPatterns = Annotated[tuple[HostPattern, ...], Meta(extra={"as": "one or more"})]
 UserName = Annotated[str, Meta(extra={"as": "user name"})]
 Network = Annotated[str, Meta(extra={"as": "network"})]
 HeaderName = Annotated[str, Meta(extra={"as": "header name"})]
@@ -91,6 +95,14 @@ class Thresholds(dict[tuple[str, ...], Threshold]):
     """One entry of ``threshold_configs``: path of names, such as ("disk_monitor", "*", "percent"), to threshold."""
 
 
+class Assignment(Section, frozen=True, kw_only=True):
+    """Threshold configs for all hosts with such a name (patterns) and one of the tags; none of either means any."""
+
+    config: OneOrMore = ()
+    hosts: HostPatterns = ()
+    tags: OneOrMore = ()
+
+
 class HostConfig(Section, frozen=True, kw_only=True):
     """What the file says of one host. None: it does not say."""
 
@@ -104,7 +116,8 @@ class HostConfig(Section, frozen=True, kw_only=True):
     enabled: bool = True
     min_report_interval: Duration | None = None
     threshold_config: OneOrMore = ()
-    notification_channels: tuple[Name, ...] = ()
+    notification_channels: OneOrMore = ()
+    depends_on: OneOrMore = ()
 
 
 class HostSettings(Struct, frozen=True, kw_only=True):
@@ -118,7 +131,6 @@ class HostSettings(Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...]
     interval: float | None
     enabled: bool
-    threshold_config: tuple[str, ...] = ()
 
 
 class User(Section, frozen=True, kw_only=True):
@@ -129,7 +141,7 @@ class User(Section, frozen=True, kw_only=True):
     password: PasswordHash | None = None
     role: RoleName = "viewer"
     admin: bool = False
-    notification_channels: tuple[Name, ...] = ()
+    notification_channels: OneOrMore = ()
 
 
 class Oidc(Section, frozen=True, kw_only=True):
@@ -181,10 +193,83 @@ class Agents(Section, frozen=True, kw_only=True):
     enrollment: Literal["open", "key", "closed"] | None = None
 
 
+class Watchdog(Section, frozen=True, kw_only=True):
+    """Somebody outside who is to notice when hbd itself is dead. url None: nobody.
+
+    It is called every ``interval`` seconds, as long as the daemon works and its database takes writes.
+    """
+
+    url: Url | None = None
+    interval: Annotated[float, Meta(ge=10, le=86400, extra={"as": "duration"})] = 60.0
+
+
+class Notifications(Section, frozen=True, kw_only=True):
+    """scripts: folder of the programs that channels may run; None: none. fallback: channel for what another one does
+    not take. about_hbd: channels that are told of hbd itself; none: the fallback, else those that admins have chosen.
+    """
+
+    scripts: Path | None = None
+    fallback: Name | None = None
+    about_hbd: OneOrMore = ()
+    watchdog: Watchdog = Watchdog()
+
+
+class NotificationRoute(Section, frozen=True, kw_only=True):
+    """Who else is told of problems: those of these hosts (patterns), tags and metrics (patterns); none means all.
+
+    after: how long a problem has to last, seconds, and not be acknowledged, before: a step of an escalation.
+    """
+
+    channels: OneOrMore = ()
+    hosts: HostPatterns = ()
+    tags: OneOrMore = ()
+    metrics: OneOrMore = ()
+    min_level: Literal["UNKNOWN", "WARNING", "CRITICAL"] = "WARNING"
+    after: Duration = 0.0
+
+
+class Maintenance(Section, frozen=True, kw_only=True):
+    """A time in which nobody is told of some hosts or metrics; the texts are those of ``hbd.schedule``.
+
+    hosts, metrics: patterns. duration: seconds. until: the last day on which it may begin.
+    """
+
+    hosts: HostPatterns = ()
+    tags: OneOrMore = ()
+    metrics: OneOrMore = ()
+    start: Name | None = None
+    duration: Duration | None = None
+    timezone: Name = UTC
+    repeat: Literal["once", "daily", "weekly", "monthly"] = "once"
+    days: OneOrMore = ()
+    until: Name | None = None
+
+    @property
+    def matcher(self) -> Matcher:
+        return Matcher(hosts=self.hosts, tags=self.tags, metrics=self.metrics)
+
+    @property
+    def window(self) -> Window:
+        """Raises InvalidInput with the key that is wrong, in a file that was not checked."""
+        if self.start is None or self.duration is None:
+            raise InvalidInput("is needed", "start" if self.start is None else "duration")
+        return Window.read(WindowTexts(self.start, self.duration, self.timezone, self.repeat, self.days, self.until))
+
+
 class Plan(Section, frozen=True, kw_only=True):
     """limit: watched processes on each host."""
 
     limit: Count = 100
+
+
+class FlappingLimits(Section, frozen=True, kw_only=True):
+    """When a metric flaps: its level turned ``changes`` times ``within`` that many seconds, until it kept still for
+    ``calm`` seconds. changes 0: nothing ever does.
+    """
+
+    changes: CountOrZero = 6
+    within: Duration = 1800.0
+    calm: Duration = 900.0
 
 
 class Retention(Section, frozen=True, kw_only=True):
@@ -211,6 +296,7 @@ class Limits(Section, frozen=True, kw_only=True):
     logins_per_account: Count = 10
     logins_per_address: Count = 20
     login_window: Annotated[float, Meta(ge=1, le=86400, extra={"as": "duration"})] = 900.0
+    channel_targets: tuple[Name, ...] = ()
 
 
 class Cors(Section, frozen=True, kw_only=True):
@@ -274,8 +360,13 @@ class ConfigFile(Section, frozen=True, kw_only=True):
     auth: Auth = Auth()
 
     threshold_configs: dict[Name, Thresholds] = {}
-    threshold_renotify_interval: Duration | None = None
+    threshold_assignments: dict[Name, Assignment] = {}
+    flapping: FlappingLimits = FlappingLimits()
+    threshold_renotify_interval: Duration = 4 * 3600.0
     notification_channels: dict[Name, ChannelSettings] = {}
+    notification_routes: dict[Name, NotificationRoute] = {}
+    notifications: Notifications = Notifications()
+    maintenance: dict[Name, Maintenance] = {}
     plans: dict[Name, Plan] = {}
 
     def certificate_in(self, folder: Path) -> tls.Files | None:
@@ -290,10 +381,12 @@ class Config(ConfigFile, frozen=True, kw_only=True, dict=True):
     """The configuration in force. source: its file, None for the built-in defaults.
 
     warnings: ``key: reason`` lines, things that were read but are not as somebody may think.
+    lines: where the keys of ``notification_channels`` stand, for those who know what their types need.
     """
 
     source: Path | None = None
     warnings: tuple[str, ...] = ()
+    lines: dict[str, int] = {}
 
     def enrollment(self, closed: bool) -> Literal["open", "key", "closed"]:
         """Whether agents that nobody enrolled are taken, need a key, or none is taken any more.
@@ -330,6 +423,14 @@ class Config(ConfigFile, frozen=True, kw_only=True, dict=True):
         """Lower-case names of the hosts whose address is expected to change."""
         marked = {name.lower() for name, host in self.hosts.items() if host.dyn}
         return frozenset(marked | {name.lower() for name in self.dyndnshosts})
+
+    @cached_property
+    def threshold_matchers(self) -> tuple[tuple[str, Matcher, tuple[str, ...]], ...]:
+        """(name, what it is about, configs) of each entry of ``threshold_assignments``, in their order."""
+        return tuple(
+            (name, Matcher(hosts=entry.hosts, tags=entry.tags), entry.config)
+            for name, entry in self.threshold_assignments.items()
+        )
 
     @cached_property
     def _drop_pattern(self) -> re.Pattern[str] | None:

@@ -246,6 +246,7 @@ class AgentLinks:
         self._heartbeats.announce(host.id, hello.run_id, hello.time)
         self._pipeline.hello(host, hello.run_id, hello.event, link.interval, link.source, now)
         host.clock_offset = offset_of(hello.time, now.wall)
+        self._pipeline.derived.clocks.heard(host.id, hello.time, now)
         self._pipeline.facts(host, agent_version=hello.version, tags=hello.tags)
         self.on_facts(host)
         await link.welcome(self.heartbeat_port)
@@ -402,6 +403,7 @@ class Link:
             interval=self.interval,
             family=self.source.family,
             address=self.source.address,
+            agent_time=frame.time,
         )
         self._in_flight += 1
         self._in_flight_bytes += len(body)

@@ -10,19 +10,29 @@ from typing import Any
 from msgspec import Struct, field
 
 from hbd.alerts import AlertEvent, AlertRow
+from hbd.derived import TrendRow
 from hbd.model import Message, Report, State
+from hbd.notices import NoticeRow
 from hbd.stats import Stats
 from hbd.store import alerts as _alerts
 from hbd.store import hosts as _hosts
+from hbd.store import hushing as _hushing
 from hbd.store import messages as _messages
+from hbd.store import notices as _notices
 from hbd.store import samples as _samples
+from hbd.store import trends as _trends
 from hbd.store.accounts import AccountTables
 from hbd.store.alerts import AlertTables
 from hbd.store.audit import AuditLog
+from hbd.store.channels import ChannelTables
 from hbd.store.database import Database
 from hbd.store.hosts import BeatRow, ConnectionRow, HostTables
+from hbd.store.hushing import HushTables
 from hbd.store.messages import Messages
+from hbd.store.notices import NoticeTables
+from hbd.store.routes import RouteTable
 from hbd.store.samples import Samples
+from hbd.store.trends import TrendTables
 
 
 class Turn(Struct):
@@ -31,6 +41,8 @@ class Turn(Struct):
     reports: with the Unix seconds of their arrival. messages: with the host's id, None for the daemon's own.
     states: host id → the state the journal told last. facts: host id → (operating system, agent version, agent's tags).
     alerts, events: where alerts stand now, and what was told of them. gone: (host id, path) of those that are no more.
+    notices: what channels are to know because of them.
+    trends: of the hosts whose reports made a point.
     """
 
     reports: list[tuple[Report, float]] = field(default_factory=list)
@@ -42,6 +54,8 @@ class Turn(Struct):
     alerts: list[AlertRow] = field(default_factory=list)
     gone: list[tuple[int, str]] = field(default_factory=list)
     events: list[AlertEvent] = field(default_factory=list)
+    notices: list[NoticeRow] = field(default_factory=list)
+    trends: list[TrendRow] = field(default_factory=list)
 
     def rows(self) -> Iterator[tuple[str, Turn]]:
         """The same as turns of one row each, with the name of the row's kind."""
@@ -63,9 +77,14 @@ class Store:
         self.hosts = HostTables(self.database)
         self.messages = Messages(self.database)
         self.samples = Samples(self.database)
+        self.trends = TrendTables(self.database)
         self.accounts = AccountTables(self.database)
         self.audit = AuditLog(self.database)
         self.alerts = AlertTables(self.database)
+        self.hushing = HushTables(self.database)
+        self.notices = NoticeTables(self.database)
+        self.channels = ChannelTables(self.database)
+        self.routes = RouteTable(self.database)
 
     async def open(self) -> None:
         await self.database.open()
@@ -87,11 +106,14 @@ class Store:
 
         def work(db: sqlite3.Connection) -> None:
             _samples.insert(db, turn.reports)
+            _trends.save(db, turn.trends)
             _messages.insert(db, turn.messages)
             _hosts.save_connections(db, turn.connections.values())
             _hosts.save_beats(db, turn.beats.values())
             _hosts.save_states(db, turn.states.items())
             _hosts.save_facts(db, ((host_id, *facts) for host_id, facts in turn.facts.items()))
             _alerts.save(db, turn.alerts, turn.gone, turn.events)
+            _hushing.end_acks(db, turn.events)
+            _notices.save(db, turn.notices)
 
         await self.database.write(work)

@@ -25,6 +25,7 @@ FOLD_ROWS = 250  # folded in one transaction: some 50 ms of the writer
 FOLD_BYTES = 1 << 20
 RARE = 20  # a plugin that reports less often than with every 20th report is read from the chunks
 PRUNE_CHUNKS = 2_000
+LOOKED_THROUGH = 400  # reports for one sample of a plugin; others are not folded yet, or came with none of it
 RUN_KEPT_SECONDS = 14 * 86_400  # twice as long as an agent keeps unsent reports
 
 
@@ -87,6 +88,10 @@ class Samples:
         """
         return await self._database.read_long(lambda db: _newest(db, host_id, per_plugin, last_id), 30)
 
+    async def newest_before(self, host_id: int, plugin: str, at: float) -> Sample | None:
+        """The newest sample of a plugin that was measured up to that time (Unix seconds), as far as it is kept."""
+        return await self._database.read(lambda db: _newest_before(db, host_id, plugin, at))
+
     async def fold(self, now: float, keep: float, due: float) -> int:
         """Fold some reports of one host that were received more than ``keep`` seconds before now.
 
@@ -140,6 +145,15 @@ def _read_row(shift: float, body: bytes) -> list[Sample]:
         return []
 
 
+def _read_chunk(plugin: str, data: bytes) -> list[Sample]:
+    """The samples of one chunk; none when it is damaged."""
+    try:
+        return [Sample(plugin, time, values) for time, values in history.decode(data)]
+    except ValueError as error:
+        log.error("a chunk of %s cannot be read and is passed over: %s", plugin, error)
+        return []
+
+
 def _newest(db: sqlite3.Connection, host_id: int, per_plugin: int, last_id: int) -> list[Sample]:
     found: list[Sample] = []
     counts: dict[str, int] = defaultdict(int)
@@ -162,15 +176,30 @@ def _newest(db: sqlite3.Connection, host_id: int, per_plugin: int, last_id: int)
         for (data,) in chunks:
             if counts[plugin] >= per_plugin:
                 break
-            try:
-                folded = [Sample(plugin, time, values) for time, values in history.decode(data)]
-            except ValueError as error:
-                log.error("a chunk of %s cannot be read and is passed over: %s", plugin, error)
-                continue
+            folded = _read_chunk(plugin, data)
             counts[plugin] += len(folded)
             found += folded
     found.sort(key=lambda sample: sample.time)
     return found
+
+
+def _newest_before(db: sqlite3.Connection, host_id: int, plugin: str, at: float) -> Sample | None:
+    rows = db.execute(
+        "SELECT shift, body FROM samples WHERE host_id = ? AND time <= ? ORDER BY time DESC LIMIT ?",
+        (host_id, at, LOOKED_THROUGH),
+    )
+    chunks = db.execute(
+        "SELECT data FROM chunks WHERE host_id = ? AND plugin = ? AND first <= ? ORDER BY last DESC LIMIT 2",
+        (host_id, plugin, at),
+    )
+    for found in (
+        (sample for shift, body in rows for sample in reversed(_read_row(shift, body))),
+        (sample for (data,) in chunks for sample in reversed(_read_chunk(plugin, data))),
+    ):
+        newest = next((sample for sample in found if sample.plugin == plugin and sample.time <= at), None)
+        if newest is not None:
+            return newest
+    return None
 
 
 def _chunks(samples: list[tuple[float, Data]]) -> Iterator[tuple[list[tuple[float, Data]], bytes]]:

@@ -11,6 +11,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
+from ipaddress import ip_address
 from typing import Any
 
 import msgspec
@@ -21,14 +22,23 @@ from yarl import URL
 from hbd import addresses
 from hbd.access import Action
 from hbd.errors import Forbidden, InvalidInput, TooMany
+from hbd.reach import is_this_machine
 from hbd.store.audit import Entry
 from hbd.web import errors, layout, metrics, origins
-from hbd.web.auth import ask_again, authorise, clear_cookie, identify
+from hbd.web.auth import ask_again, authorise, clear_cookie, identify, shown_token
 from hbd.web.call import TABLE, Body, Call, Caller, Kind, Route
 from hbd.web.parts import Parts
 from hbd.web.strangers import STRANGERS, Strangers
 
 Serve = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+async def _nobody_is_here(call: Call) -> web.StreamResponse:
+    raise web.HTTPNotFound
+
+
+NOWHERE = Route("GET", "/{path}", _nobody_is_here, Action.VIEW, summary="", kind=Kind.PAGE)
+"""who calls what is at no address is known as on any page"""
 
 MAX_BODY_BYTES = 1024 * 1024
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
@@ -44,9 +54,11 @@ SECURITY_HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 OVER_TLS_HEADERS = {
-    "Strict-Transport-Security": "max-age=31536000",
     "Cross-Origin-Opener-Policy": "same-origin",  # browsers complain about it in pages that came in the clear
 }
+STRICT_TRANSPORT = {"Strict-Transport-Security": "max-age=31536000"}
+NOT_KNOWN = "This token is not known, or has expired or been revoked"
+SIGNED_OUT = "Your session has ended; sign in again"
 NOT_WRITTEN_DOWN = frozenset((Action.ENTER, Action.VIEW))
 """what somebody was not allowed to do is in the audit log, but for these: looking is no privilege"""
 
@@ -102,7 +114,10 @@ def _bind(route: Route, parts: Parts) -> Serve:
             if _is_told(route, caller):
                 parts.audit.note(_refusal(route, caller, path, str(error)))
             if route.kind is Kind.PAGE:
-                return _turned_away(request, parts, caller, error)
+                turned_away = Call(request=request, parts=parts, route=route, caller=caller, path=path)
+                return await _turned_away(turned_away, error)
+            if isinstance(error, errors.Unauthorised) and caller.refused:
+                raise errors.Unauthorised(NOT_KNOWN if shown_token(request, route) else SIGNED_OUT) from None
             raise
 
     return serve
@@ -124,7 +139,9 @@ def _is_told(route: Route, caller: Caller) -> bool:
     """Whether the audit log has it that this caller was refused this."""
     if caller.kept_out:
         return route.kind is Kind.PAGE or route.changes  # a page that is open goes on asking the API
-    return route.action not in NOT_WRITTEN_DOWN and (caller.credential is not None or route.changes)
+    if route.action in NOT_WRITTEN_DOWN and not (route.action is Action.VIEW and route.changes):
+        return False
+    return caller.credential is not None or route.changes
 
 
 def _refusal(route: Route, caller: Caller, path: dict[str, str], reason: str) -> Entry:
@@ -143,16 +160,31 @@ def _refusal(route: Route, caller: Caller, path: dict[str, str], reason: str) ->
     )
 
 
-def _turned_away(request: web.Request, parts: Parts, caller: Caller, error: Exception) -> web.StreamResponse:
+async def _turned_away(call: Call, error: Exception) -> web.StreamResponse:
     """A page for somebody who may not see it: strangers sign in first and come back, others are told why not."""
     if isinstance(error, Forbidden):
-        if caller.identity.held_back:
+        foreign = isinstance(error, origins.ForeignPage)
+        if call.identity.held_back and not foreign:
             return web.Response(status=303, headers={"Location": "/profile"})
-        return web.Response(status=403, body=layout.refused(str(error)), content_type="text/html", charset="utf-8")
-    here = request.rel_url.raw_path_qs
+        return await layout.refused_page(call, str(error), foreign=foreign)
+    here = call.request.rel_url.raw_path_qs
     response = web.Response(status=302, headers={"Location": str(URL("/login").with_query(next=here))})
-    if caller.refused:
-        clear_cookie(response, request, parts)
+    if call.caller.refused:
+        clear_cookie(response, call.request, call.parts)
+    return response
+
+
+async def _no_such_page(request: web.Request, parts: Parts) -> web.StreamResponse:
+    """404: a page for browsers, our usual JSON for everybody else."""
+    if "text/html" in request.headers.get("Accept", "") and not request.path.startswith("/api/"):
+        origins.check_host_header(request, parts.config, guarded=parts.accounts.open)
+        caller = await identify(request, NOWHERE, parts)
+        _require_patience(caller, parts)
+        call = Call(request=request, parts=parts, route=NOWHERE, caller=caller, path={})
+        response: web.Response = await layout.missing_page(call)
+    else:
+        response = errors.response(404, "Not Found")
+    response.headers["Vary"] = "Accept, Accept-Encoding"
     return response
 
 
@@ -189,6 +221,13 @@ def _respond(answer: Any, status: int) -> web.StreamResponse:
     return web.Response(status=status, body=msgspec.json.encode(answer), headers={"Content-Type": "application/json"})
 
 
+async def _routed(request: web.Request, handler: Serve, parts: Parts) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except web.HTTPNotFound:
+        return await _no_such_page(request, parts)
+
+
 def _rim(parts: Parts) -> Any:
     """The outermost step: whatever happens inside becomes a response, and is counted."""
     stats = parts.stats
@@ -200,7 +239,7 @@ def _rim(parts: Parts) -> Any:
         given = request.headers.get("X-Request-ID", "")
         request[_REQUEST_ID_KEY] = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
         try:
-            response = origins.preflight(request, parts.config) or await handler(request)
+            response = origins.preflight(request, parts.config) or await _routed(request, handler, parts)
         except web.RequestPayloadError:
             response = errors.response(400, "The body cannot be read")
         except Exception as error:
@@ -221,6 +260,19 @@ def _rim(parts: Parts) -> Any:
     return rim
 
 
+def _has_name_of_its_own(request: web.Request) -> bool:
+    """Whether hbd is asked by the name of a machine. What browsers keep of ``localhost`` would hold for whatever else
+    is developed there, on all ports; of addresses they keep nothing."""
+    match = origins.HOST_HEADER.fullmatch(request.host)
+    if match is None or is_this_machine(match["name"].lower()):
+        return False
+    try:
+        ip_address(match["name"].strip("[]"))
+    except ValueError:
+        return True
+    return False
+
+
 def _dress_for(parts: Parts) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
     async def dress(request: web.Request, response: web.StreamResponse) -> None:
         """The headers of every response. A handler's own Cache-Control stays."""
@@ -231,6 +283,8 @@ def _dress_for(parts: Parts) -> Callable[[web.Request, web.StreamResponse], Awai
         headers["X-Request-ID"] = request.get(_REQUEST_ID_KEY, "")
         if origins.is_secure(request, parts.config):
             headers.update(OVER_TLS_HEADERS)
+            if _has_name_of_its_own(request):
+                headers.update(STRICT_TRANSPORT)
         for name, value in origins.cors_headers(request, parts.config).items():
             headers[name] = f"{headers[name]}, {value}" if name == "Vary" and name in headers else value
 

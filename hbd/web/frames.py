@@ -75,6 +75,7 @@ class WebSocketFrames:
             since=event.at,
             last_value=event.value,
             reason=event.reason,
+            flapping=event.flapping in ("begins", "goes on"),
         )
         return self._encode(schemas.FeedAlert(data))
 

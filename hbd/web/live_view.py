@@ -116,6 +116,7 @@ class LiveView(NamedTuple):
     rows: list[paint.Row]
     chips: list[Chip]
     headings: list[Heading]
+    raised: list[paint.Raised]
     asked: Asked
 
 
@@ -145,6 +146,7 @@ def live_view(hosts: Sequence[schemas.Host], query: Mapping[str, str]) -> LiveVi
         rows=[paint.row(host) for host in chosen[:SERVER_ROWS]],
         chips=[_chip(state, counts[state], asked) for state in State],
         headings=[_heading(column, asked) for column in COLUMNS],
+        raised=paint.raised(host.alerts for host in hosts),
         asked=asked,
     )
 

@@ -68,13 +68,17 @@ def exposition(parts: Parts, identity: Identity, *, openmetrics: bool) -> str:
     for name, kind, text, series in _hosts(parts, identity):
         page.series(PREFIX + name, kind, text, series)
     if may(identity, Action.INSPECT).allowed:
-        _daemon(page, parts.stats)
+        _daemon(page, parts.stats, {spec.name for spec in parts.channels.visible(identity)})
     return page.text()
 
 
-def _daemon(page: _Page, stats: Stats) -> None:
+def _daemon(page: _Page, stats: Stats, channels: set[str]) -> None:
+    """channels: those that may be named; what concerns others is counted together."""
     for name in sorted(stats.counters):
-        series_of = stats.counters[name] or {(): 0.0}
+        series_of: dict[Labels, float] = {}
+        for labels, value in (stats.counters[name] or {(): 0.0}).items():
+            known = tuple((key, "" if key == "channel" and text not in channels else text) for key, text in labels)
+            series_of[known] = series_of.get(known, 0.0) + value
         page.series(PREFIX + name, "counter", stats.help.get(name, ""), sorted(series_of.items()))
     for name in sorted(stats.gauges):
         page.series(PREFIX + name, "gauge", stats.help.get(name, ""), [((), stats.gauges[name]())])

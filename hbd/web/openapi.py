@@ -23,7 +23,7 @@ WORDS = {
 }
 STATUS_WORDS = {
     400: "A parameter is wrong; the text begins with its name.",
-    401: "Log in first.",
+    401: "Sign in, or send a token that holds.",
     403: "You may not do this.",
     404: "There is no such thing.",
     409: "It cannot be done in the present state.",

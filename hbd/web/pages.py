@@ -12,12 +12,12 @@ from markupsafe import Markup
 from hbd.access import visible
 from hbd.hosts import Host
 from hbd.model import State
-from hbd.web import live_view, openapi, paint, schemas
+from hbd.web import channels, live_view, openapi, paint, schemas
 from hbd.web import messages as journal
 from hbd.web.api_view import groups
 from hbd.web.call import Call
 from hbd.web.hostview import number
-from hbd.web.layout import page, site, state_of
+from hbd.web.layout import page, script_data, site, state_of
 from hbd.web.plugin_view import AGENT, EMPTY, failures, ordered, plugin_view
 from hbd.web.status_view import troubles
 
@@ -45,9 +45,7 @@ async def live(call: Call) -> web.StreamResponse:
     lines = [schemas.JournalMessage(message.time, message.host, message.msg) for message in messages]
     view = await asyncio.to_thread(live_view.live_view, shown, call.request.query)
     data = await asyncio.to_thread(msgspec.json.encode, {"hosts": shown, "messages": lines})
-    return await page(
-        call, "live", live=view, blank=paint.row(live_view.BLANK), messages=lines, data=_script_data(data)
-    )
+    return await page(call, "live", live=view, blank=paint.row(live_view.BLANK), messages=lines, data=script_data(data))
 
 
 async def plugins(call: Call) -> web.StreamResponse:
@@ -86,9 +84,10 @@ async def plugins(call: Call) -> web.StreamResponse:
 
 async def status(call: Call) -> web.StreamResponse:
     daemon, unready = call.parts.status(), call.parts.unready()
-    healthy = daemon.storage == "ok" and daemon.reload.ok and not unready
+    failing = [one for one in await channels.index(call) if one.enabled and one.state.failing_since is not None]
+    healthy = daemon.storage == "ok" and daemon.reload.ok and not unready and not failing
     found = troubles(daemon.counters)
-    return await page(call, "status", status=daemon, unready=unready, healthy=healthy, troubles=found)
+    return await page(call, "status", status=daemon, unready=unready, failing=failing, healthy=healthy, troubles=found)
 
 
 async def api_docs(call: Call) -> web.StreamResponse:

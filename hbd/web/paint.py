@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
 from math import isfinite
 from statistics import median
 from typing import NamedTuple
 
-from hbd.model import Family, State
+from hbd.model import Family, Level, State
 from hbd.web import schemas
 
 MARKS = {State.UP: "●", State.OVERDUE: "▲", State.DOWN: "■", State.UNKNOWN: "?"}
 WORDS = {State.UP: "up", State.OVERDUE: "overdue", State.DOWN: "down", State.UNKNOWN: "unknown"}
+LEVEL_MARKS = {Level.CRITICAL: "■", Level.WARNING: "▲", Level.UNKNOWN: "?", Level.OK: "●"}
 SEVERITY = {State.DOWN: 0, State.OVERDUE: 1, State.UNKNOWN: 2, State.UP: 3}
 NOTHING = "–"
 HIGH_PERCENT = 90.0
@@ -325,9 +326,19 @@ class Link(NamedTuple):
     title: str
 
 
+class Raised(NamedTuple):
+    """How many alerts have a level that is not OK."""
+
+    level: Level
+    mark: str
+    word: str
+    alerts: int
+
+
 class Row(NamedTuple):
     name: str
     tags: list[str]
+    raised: list[Raised]
     state: str
     mark: str
     word: str
@@ -371,11 +382,22 @@ def link(host: schemas.Host, family: Family) -> Link:
     return Link("", "", NOTHING, f"{family}: never seen")
 
 
+def raised(counts: Iterable[schemas.AlertCounts]) -> list[Raised]:
+    """The alerts of some hosts by level, the worst first; levels that none has are left out."""
+    totals = Counter[Level]()
+    for count in counts:
+        totals[Level.CRITICAL] += count.critical
+        totals[Level.WARNING] += count.warning
+        totals[Level.UNKNOWN] += count.unknown
+    return [Raised(level, LEVEL_MARKS[level], level.lower(), total) for level, total in totals.items() if total]
+
+
 def row(host: schemas.Host) -> Row:
     numbers = host.summary
     return Row(
         name=host.name,
         tags=host.tags,
+        raised=raised([host.alerts]),
         state=host.state,
         mark=MARKS[host.state],
         word=word(host),

@@ -4,24 +4,35 @@ from __future__ import annotations
 
 from hbc.wire import LINK_PATH
 from hbd.access import Action
+from hbd.explanation import Explanation
 from hbd.web import (
     account_pages,
+    acknowledge,
+    alert_pages,
     alerts,
     audit,
+    channel_pages,
+    channels,
+    explain,
     health,
     host_access,
     hosts,
+    hush_pages,
     me,
     messages,
+    notification_routes,
+    notifications,
     openapi,
     pages,
     plugins,
     schemas,
     signin,
+    silences,
     single_sign_on,
     tokens,
     users,
     websocket,
+    windows,
 )
 from hbd.web.call import Kind, Route
 
@@ -54,11 +65,97 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         "GET", "/api/0/alerts", alerts.index, Action.VIEW,
-        summary="All alerts that are not OK.", answer=schemas.Alerts,
+        summary="All alerts that are not OK.", query=alerts.AlertsQuery, answer=schemas.Alerts,
+    ),
+    Route(
+        "GET", "/api/0/alerts/history", alerts.history, Action.VIEW,
+        summary="What became of alerts, newest first.",
+        query=alerts.HistoryQuery, answer=schemas.AlertHistory, statuses=(404,),
+    ),
+    Route(
+        "GET", "/api/0/explain", explain.show, Action.VIEW,
+        summary="Why a metric has its level: which threshold counts, what it saw, who was told.",
+        query=explain.ExplainQuery, answer=Explanation, statuses=(404,),
     ),
     Route(
         "GET", "/api/0/hosts/{host}/alerts", alerts.of_host, Action.VIEW,
         summary="The alert states of a host.", answer=schemas.HostAlerts,
+    ),
+    Route(
+        "POST", "/api/0/hosts/{host}/alerts/acknowledge", acknowledge.acknowledge, Action.ACKNOWLEDGE,
+        summary="Say that you look after an alert.",
+        body=acknowledge.Acknowledgement, answer=schemas.Done, statuses=(409,),
+    ),
+    Route(
+        "DELETE", "/api/0/hosts/{host}/alerts/acknowledge", acknowledge.withdraw, Action.ACKNOWLEDGE,
+        summary="Take that back.", body=acknowledge.Withdrawal, answer=schemas.Done, statuses=(409,),
+    ),
+    Route(
+        "GET", "/api/0/notifications", notifications.index, Action.VIEW,
+        summary="What became of messages to your channels, newest first; for admins, to all channels.",
+        query=notifications.NotificationsQuery, answer=schemas.NotificationPage,
+    ),
+    Route(
+        "GET", "/api/0/notifications/dead", notifications.dead, Action.VIEW,
+        summary="What was given up, on your channels; for admins, on all.", answer=list[schemas.DeadNotice],
+    ),
+    Route(
+        "POST", "/api/0/notifications/dead/{id}/resend", notifications.resend, Action.VIEW,
+        summary="Try again what was given up.", answer=schemas.Done,
+    ),
+    Route(
+        "DELETE", "/api/0/notifications/dead/{id}", notifications.dismiss, Action.VIEW,
+        summary="Forget what was given up.", answer=schemas.Done,
+    ),
+    Route(
+        "GET", "/api/0/notification_routes", notification_routes.index, Action.ADMIN,
+        summary="Who else is told of what.", answer=list[schemas.NotificationRoute],
+    ),
+    Route(
+        "POST", "/api/0/notification_routes", notification_routes.create, Action.ADMIN,
+        summary="Add a route.",
+        body=notification_routes.NewRoute, answer=schemas.ChangedRoute, status=201, statuses=(409,),
+    ),
+    Route(
+        "PUT", "/api/0/notification_routes/{id}", notification_routes.update, Action.ADMIN,
+        summary="Change a route; what is left out goes back to its default.",
+        body=notification_routes.NewRoute, answer=schemas.ChangedRoute,
+    ),
+    Route(
+        "DELETE", "/api/0/notification_routes/{id}", notification_routes.delete, Action.ADMIN,
+        summary="Delete a route.", answer=schemas.Done,
+    ),
+    Route(
+        "GET", "/api/0/silences", silences.index, Action.VIEW,
+        summary="The silences about hosts that you see.",
+        query=silences.SilencesQuery, answer=list[schemas.Silence],
+    ),
+    Route(
+        "POST", "/api/0/silences", silences.create, Action.VIEW,
+        summary="Have nobody be told of some hosts or metrics for a while.",
+        body=silences.NewSilence, answer=schemas.ChangedSilence, status=201, statuses=(403, 409),
+    ),
+    Route(
+        "DELETE", "/api/0/silences/{id}", silences.end, Action.VIEW,
+        summary="End a silence now.", answer=schemas.Done, statuses=(403, 404, 409),
+    ),
+    Route(
+        "GET", "/api/0/windows", windows.index, Action.VIEW,
+        summary="The maintenance windows about hosts that you see.", answer=list[schemas.Window],
+    ),
+    Route(
+        "POST", "/api/0/windows", windows.create, Action.VIEW,
+        summary="Make a maintenance window.",
+        body=windows.WindowBody, answer=schemas.ChangedWindow, status=201, statuses=(403, 409),
+    ),
+    Route(
+        "PUT", "/api/0/windows/{id}", windows.update, Action.VIEW,
+        summary="Put another maintenance window in place of one.",
+        body=windows.WindowBody, answer=schemas.ChangedWindow, statuses=(403, 404),
+    ),
+    Route(
+        "DELETE", "/api/0/windows/{id}", windows.delete, Action.VIEW,
+        summary="Delete a maintenance window.", answer=schemas.Done, statuses=(403, 404),
     ),
     Route(
         "GET", "/api/0/hosts/{host}/access", host_access.show, Action.VIEW,
@@ -172,6 +269,36 @@ ROUTES: tuple[Route, ...] = (
         query=audit.AuditQuery, answer=schemas.AuditPage,
     ),
     Route(
+        "GET", "/api/0/notification_channel_types", channels.types, Action.VIEW,
+        summary="Of what types channels can be, with their settings.", answer=dict[str, schemas.ChannelType],
+    ),
+    Route(
+        "GET", "/api/0/notification_channels", channels.index, Action.VIEW,
+        summary="The notification channels that you see.", answer=list[schemas.Channel],
+    ),
+    Route(
+        "POST", "/api/0/notification_channels", channels.create, Action.CHANNELS,
+        summary="Make a notification channel; it is yours.",
+        body=channels.NewChannel, answer=schemas.CreatedChannel, statuses=(409, 503),
+    ),
+    Route(
+        "GET", "/api/0/notification_channels/{name}", channels.show, Action.VIEW,
+        summary="One notification channel.", answer=schemas.Channel, statuses=(404,),
+    ),
+    Route(
+        "PUT", "/api/0/notification_channels/{name}", channels.update, Action.CHANNELS,
+        summary="Change a notification channel; what is left out stays.",
+        body=channels.NewChannel, answer=schemas.Done, statuses=(403, 404, 409, 503),
+    ),
+    Route(
+        "DELETE", "/api/0/notification_channels/{name}", channels.delete, Action.CHANNELS,
+        summary="Delete a notification channel.", answer=schemas.Done, statuses=(403, 404, 409, 503),
+    ),
+    Route(
+        "POST", "/api/0/notification_channels/{name}/test", channels.test, Action.CHANNELS,
+        summary="Send a test message now.", answer=schemas.TestedChannel, statuses=(404, 502, 503),
+    ),
+    Route(
         "GET", "/api/0/messages", messages.index, Action.VIEW,
         summary="The message journal, newest first.",
         query=messages.MessagesQuery, answer=list[schemas.JournalMessage], statuses=(404,),
@@ -205,7 +332,11 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route("GET", "/", pages.index, Action.ENTER, summary="To the live page.", kind=Kind.PAGE),
     Route("GET", "/live", pages.live, Action.VIEW, summary="Live hosts.", kind=Kind.PAGE, media=HTML),
+    Route("GET", "/alerts", alert_pages.index, Action.VIEW, summary="What is wrong.", kind=Kind.PAGE, media=HTML),
     Route("GET", "/plugins", pages.plugins, Action.VIEW, summary="Samples of a host.", kind=Kind.PAGE, media=HTML),
+    Route("GET", "/silences", hush_pages.index, Action.VIEW, summary="Silences.", kind=Kind.PAGE, media=HTML),
+    Route("GET", "/channels", channel_pages.index, Action.VIEW, summary="Channels.", kind=Kind.PAGE, media=HTML),
+    Route("GET", "/routes", channel_pages.routes, Action.ADMIN, summary="Who is told.", kind=Kind.PAGE, media=HTML),
     Route("GET", "/profile", account_pages.profile, Action.SELF, summary="Own account.", kind=Kind.PAGE, media=HTML),
     Route("GET", "/access", account_pages.access, Action.VIEW, summary="Who may what.", kind=Kind.PAGE, media=HTML),
     Route("GET", "/users", account_pages.users, Action.ADMIN, summary="All users.", kind=Kind.PAGE, media=HTML),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from hbd.model import Data, Family, Level, State
 
@@ -117,6 +117,61 @@ class PluginHistory(Struct):
 
 class Error(Struct):
     error: str
+
+
+class ChannelType(Struct):
+    """fields: each with key, label, type and required, and where there are some choices, default and help."""
+
+    label: str
+    fields: list[dict[str, Any]]
+
+
+class ChannelState(Struct):
+    """How sending goes. Times are Unix seconds; waiting, dead: how many messages."""
+
+    failing_since: float | None
+    last_sent: float | None
+    last_error: str
+    waiting: int
+    dead: int
+
+
+class Channel(Struct):
+    """A notification channel. fields: its settings, each with key, label, value and sensitive; secrets as ``•••``.
+
+    repeat: seconds. source: config or api. editable: whether this caller may change it.
+    """
+
+    name: str
+    type: str
+    type_label: str
+    owner: str | None
+    private: bool
+    min_level: str
+    fields: list[dict[str, Any]]
+    fallback: str | None
+    quiet_from: str | None
+    quiet_to: str | None
+    quiet_days: list[str]
+    timezone: str | None
+    quiet_level: str
+    repeat: float | None
+    enabled: bool
+    source: str
+    editable: bool
+    state: ChannelState
+
+
+class CreatedChannel(Struct):
+    name: str
+    ok: bool = True
+
+
+class TestedChannel(Struct):
+    """answer: what the service said, in short, such as its status."""
+
+    answer: str
+    ok: bool = True
 
 
 class Done(Struct):
@@ -255,6 +310,91 @@ class AuditPage(Struct):
     next: int | None
 
 
+class Acknowledged(Struct):
+    """Somebody looks after an alert. time: Unix seconds."""
+
+    user: str
+    note: str
+    time: float
+
+
+class Held(Struct, kw_only=True):
+    """Why nothing is sent of an alert for now.
+
+    kind: ``silence``, ``window`` or ``acknowledged``. id: of the silence or window. until: Unix seconds; null: no end.
+    """
+
+    kind: str
+    id: int | None = None
+    by: str = ""
+    until: float | None = None
+    reason: str = ""
+
+
+class Silence(Struct, kw_only=True):
+    """Nobody is told of what it is about. Times are Unix seconds.
+
+    hosts: names and patterns, of those that the caller may see. levels: none means all.
+    """
+
+    id: int
+    hosts: list[str]
+    tags: list[str]
+    metrics: list[str]
+    levels: list[Level]
+    reason: str
+    author: str
+    created: float
+    starts: float
+    ends: float
+    state: Literal["pending", "active", "ended"]
+    editable: bool
+    """whether the caller may end it"""
+
+
+class ChangedSilence(Silence, kw_only=True):
+    ok: bool = True
+
+
+class Span(Struct):
+    """Unix seconds."""
+
+    start: float
+    end: float
+
+
+class Window(Struct, kw_only=True):
+    """A maintenance window. id: null for one of the config file, which is changed there alone."""
+
+    id: int | None
+    name: str
+    hosts: list[str]
+    tags: list[str]
+    metrics: list[str]
+    timezone: str
+    start: str
+    """what clocks show when it begins for the first time, ``2026-11-21T22:00``"""
+    duration: float
+    """seconds"""
+    repeat: Literal["once", "daily", "weekly", "monthly"]
+    days: list[str]
+    """``mon`` to ``sun``, of a weekly one; none: the weekday of its start"""
+    until: str | None
+    """the last day on which it may begin, ``2027-01-01``"""
+    author: str
+    source: Literal["config", "api"]
+    active: bool
+    current: Span | None
+    """what now lies in"""
+    next: Span | None
+    """the first that begins after now"""
+    editable: bool
+
+
+class ChangedWindow(Window, kw_only=True):
+    ok: bool = True
+
+
 class HostAlert(Struct, kw_only=True):
     """Where one metric of a host stands. Times are Unix seconds."""
 
@@ -272,10 +412,28 @@ class HostAlert(Struct, kw_only=True):
     pending: Level | None = None
     """the level that it will have when what is so now has lasted long enough"""
     pending_since: float | None = None
+    flapping: bool = False
+    """whether its level turns again and again"""
+    acknowledged: Acknowledged | None = None
+    held: Held | None = None
+    name: str = ""
+    """what it is about, for people"""
+    key: str = ""
+    """of which disk, interface ... where a host has several"""
+    unit: str = ""
+    """of the value and its limits"""
+    operator: str = ""
+    """how the value is compared with the limits; empty where there are none"""
+    warning: float | None = None
+    critical: float | None = None
 
 
 class Alert(HostAlert, kw_only=True):
     hostname: str
+    tags: list[str] = field(default_factory=list)
+    """of the host"""
+    allowed: list[str] = field(default_factory=list)
+    """what the caller may do about it: ``acknowledge``, ``silence``"""
 
 
 class AlertTotals(Struct):
@@ -299,6 +457,37 @@ class Alerts(Struct, kw_only=True):
     alerts: list[Alert] = field(default_factory=list)
     summary: AlertTotals = field(default_factory=AlertTotals)
     host_count: int
+    metric_count: int = 0
+    """how many metrics of these hosts are judged"""
+    open_count: int = 0
+    """how many alerts nobody has acknowledged and nothing silences"""
+    open_level: Level = Level.OK
+    """the worst of these"""
+
+
+class PastAlert(Struct, kw_only=True):
+    """One change of what is told of a metric. problem: the same from the first bad level to the OK that ends it.
+
+    flapping: "" for what is steady; else it begins, goes on or ends, and the problem is open until it ends.
+    """
+
+    id: int
+    hostname: str
+    metric_path: str
+    problem: str
+    before: Level
+    after: Level
+    time: float
+    value: float | None
+    reason: str
+    flapping: Literal["", "begins", "goes on", "ends"] = ""
+
+
+class AlertHistory(Struct):
+    """Newest first. next: ``before`` of the page that follows; null at the end."""
+
+    events: list[PastAlert]
+    next: int | None
 
 
 class Reload(Struct):
@@ -355,7 +544,7 @@ class FeedMessage(Struct, tag="message"):
 
 
 class FeedAlertData(Struct, kw_only=True):
-    """level: the one from now on; ``OK`` when the problem is over."""
+    """level: the one from now on; ``OK`` when the problem is over, unless it is flapping."""
 
     hostname: str
     metric_path: str
@@ -363,6 +552,7 @@ class FeedAlertData(Struct, kw_only=True):
     since: float
     last_value: float | None
     reason: str
+    flapping: bool = False
 
 
 class FeedAlert(Struct, tag="alert"):
@@ -380,6 +570,8 @@ class FeedGone(Struct, tag="gone"):
 
 
 FeedType = Literal["host", "plugin", "alert", "message"]
+FeedHosts = Annotated[list[Annotated[str, Meta(max_length=253)]], Meta(max_length=1_000)]
+FeedTypes = Annotated[list[FeedType], Meta(max_length=20)]
 
 
 class Subscribe(Struct, tag="subscribe"):
@@ -388,6 +580,66 @@ class Subscribe(Struct, tag="subscribe"):
     batch: get one frame per tick, ``{"type": "batch", "data": [messages]}``, instead of a frame per message.
     """
 
-    hosts: list[str] | None = None
-    types: list[FeedType] | None = None
+    hosts: FeedHosts | None = None
+    types: FeedTypes | None = None
     batch: bool = False
+
+
+class NotificationRoute(Struct, kw_only=True):
+    """Who else is told of what. hosts, metrics: patterns; what no list names is told of everything.
+
+    id: null for those of the config. after: seconds that a problem has to last, and not be acknowledged, before.
+    """
+
+    id: int | None
+    name: str
+    hosts: list[str]
+    tags: list[str]
+    metrics: list[str]
+    min_level: Level
+    channels: list[str]
+    after: float
+    author: str
+    source: Literal["config", "api"]
+
+
+class ChangedRoute(NotificationRoute, kw_only=True):
+    ok: bool = True
+
+
+class NotificationEntry(Struct, kw_only=True):
+    """What became of a message, or why there was none. time: Unix seconds. text: its title, "" when there was none.
+
+    hosts: those that the caller may see; problems: ids, as in the history of alerts.
+    """
+
+    id: int
+    time: float
+    channel: str
+    outcome: Literal["sent", "failed", "held", "dropped", "dead"]
+    detail: str
+    message_id: str
+    hosts: list[str]
+    problems: list[str]
+    text: str
+
+
+class NotificationPage(Struct, kw_only=True):
+    """next: ``before`` of the next page, null when there is none."""
+
+    entries: list[NotificationEntry]
+    next: int | None
+
+
+class DeadNotice(Struct, kw_only=True):
+    """What a channel was to be told and will not be, unless somebody has it sent again. why: in words."""
+
+    id: str
+    channel: str
+    hostname: str
+    metric_path: str
+    level: Level
+    reason: str
+    since: float
+    time: float
+    why: str

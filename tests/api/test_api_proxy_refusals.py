@@ -78,3 +78,22 @@ async def test_who_is_disabled_here_stays_outside(proxied: Api, world: World) ->
     entry = Entry(time=0.0, user="", via="cli", action="user.change")
     await world.security.accounts.change(dave, {"enabled": False}, entry)
     assert (await proxied.get("/api/0/hosts", headers=headers)).status == 403
+
+
+@pytest.mark.parametrize("header", ["Remote-User", "Remote-Name", "Remote-Groups"])
+@pytest.mark.parametrize("values", [("carol", "root"), ("root", "carol"), ("carol", "carol"), ("", "carol")])
+async def test_a_header_that_came_more_than_once_names_nobody(
+    proxied: Api, world: World, header: str, values: tuple[str, str]
+) -> None:
+    named = [("Remote-User", "carol"), ("Remote-Name", "Carol"), ("Remote-Groups", "staff")]
+    headers = [pair for pair in named if pair[0] != header] + [(header, value) for value in values]
+    answer = await proxied.get("/api/0/hosts", headers=headers)
+    told = f"The header {header} came more than once; the proxy has to replace it"
+    assert (answer.status, (await answer.json())["error"]) == (403, told)
+    assert len(world.security.accounts) == 0
+
+
+async def test_a_persian_name_from_the_proxy_is_kept_as_it_is(proxied: Api, world: World) -> None:
+    named = {"Remote-User": "carol", "Remote-Groups": "staff", "Remote-Name": "می\u200cخواهم"}
+    assert (await proxied.get("/api/0/hosts", headers=named)).status == 200
+    assert world.security.accounts.require("carol").full_name == "می\u200cخواهم"

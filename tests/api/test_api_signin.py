@@ -268,7 +268,6 @@ async def test_over_tls_the_cookie_is_secure_and_bound_to_the_host(api: Api, wor
     )
     assert answer.headers["Set-Cookie"].startswith("__Host-hbd=")
     assert "Secure" in answer.headers["Set-Cookie"]
-    assert answer.headers["Strict-Transport-Security"]
 
 
 async def test_the_word_of_others_that_it_came_over_tls_counts_nothing(api: Api, world: World) -> None:

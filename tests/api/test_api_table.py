@@ -13,7 +13,15 @@ from hbd.web.call import Body, Call, Kind, Route
 from hbd.web.openapi import document
 from hbd.web.routes import FEED_ROUTES, ROUTES
 
-PATHS = {"host": "web", "plugin": "cpu_monitor", "path": "nope.css", "user": "alice", "id": "1", "token": "x" * 43}
+PATHS = {
+    "name": "none",
+    "host": "web",
+    "plugin": "cpu_monitor",
+    "path": "nope.css",
+    "user": "alice",
+    "id": "1",
+    "token": "x" * 43,
+}
 ALL = [pytest.param(route, id=f"{route.method} {route.path}") for route in ROUTES]
 READING = [pytest.param(r, id=r.path) for r in ROUTES if r.method == "GET" and r.kind is not Kind.STREAM]
 PLAIN = [pytest.param(route, id=f"{route.method} {route.path}") for route in ROUTES if route.kind is not Kind.STREAM]
@@ -81,7 +89,7 @@ async def test_with_users_a_stranger_gets_only_what_everybody_may_have(api: Api,
         assert (answer.status, answer.headers["Location"]) == (302, f"/login?next={url(route)}")
     else:
         assert answer.status == 401
-        assert await answer.json() == {"error": "Log in first"}
+        assert await answer.json() == {"error": "Sign in, or send a token"}
 
 
 async def test_with_users_a_stranger_does_not_learn_which_hosts_there_are(api: Api, world: World) -> None:

@@ -12,7 +12,6 @@ from world import PASSWORD, Api, World
 from hbd import totp
 from hbd.config import Config
 from hbd.config.structs import ChannelSettings, HostConfig
-from hbd.web.channels import visible_channels
 
 
 class Client:
@@ -192,11 +191,6 @@ async def test_a_wrong_current_password_changes_nothing_at_all(bob: Client) -> N
 async def test_guessing_the_current_password_is_limited_too(bob: Client) -> None:
     body = {"password": {"current": "wrong", "new": "something else"}}
     assert [await bob.status("PUT", "/users/me", body) for _ in range(11)] == [403] * 10 + [429]
-
-
-async def test_the_owner_of_a_channel_is_the_same_user_in_any_case(world: World, bob: Client) -> None:
-    config = Config(notification_channels={"own": ChannelSettings(type="email", private=True, owner="BOB")})
-    assert visible_channels(config, world.security.accounts.require("bob")) == {"own"}
 
 
 async def test_channels_one_cannot_see_are_dropped(api: Api, world: World) -> None:

@@ -146,6 +146,21 @@ async def test_who_listens_to_the_network_without_users_is_warned(house, caplog,
     assert ("no users are set up" in caplog.text) is warned
 
 
+@pytest.mark.parametrize(
+    ("text", "warned"),
+    [
+        ("base_url: https://monitor.example\n", True),
+        ("trusted_proxies: [127.0.0.1]\n", True),
+        ("base_url: http://localhost:50004\n", False),
+    ],
+)
+async def test_who_is_behind_a_proxy_without_users_is_warned(house, caplog, text, warned):
+    house.write(text)
+    daemon = await house.start()
+    assert ("whoever gets through it sees everything" in caplog.text) is warned
+    assert bool(daemon.status().warnings) is warned
+
+
 async def test_both_families_listen_on_the_same_port(daemon):
     ports = {url.rsplit(":", 1)[1] for url in daemon.urls}
     assert len(daemon.urls) == 2

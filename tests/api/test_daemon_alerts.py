@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
-from test_daemon import House, report
+from test_daemon import RUN, House, report
 
 from hbd.daemon import Daemon
 from hbd.errors import StorageError
-from hbd.model import Beat, Family, Heartbeat, Level, Moment
+from hbd.model import Beat, Family, Heartbeat, Level, Moment, Report, Sample
+from hbd.pipeline import Outcome
 
 RULES = """
 threshold_configs:
@@ -197,3 +199,140 @@ async def test_a_removed_host_takes_its_alerts_along(house: House) -> None:
     daemon.pipeline.forget(host)
     assert daemon.alerts.totals().critical == 0
     assert await daemon.store.alerts.all() == []
+
+
+# ----------------------------------------------------------------------------------------------------------- flapping
+
+
+async def swing(daemon: Daemon, first: int, count: int) -> None:
+    for seq in range(first, first + count):
+        await cpu(daemon, 95 if seq % 2 else 10, seq)
+
+
+async def test_what_flaps_is_listed_while_it_is_fine(house: House) -> None:
+    daemon = await house.start()
+    await swing(daemon, 1, 6)
+    (alert,) = (found := await get(daemon, "alerts"))["alerts"]
+    assert (alert["metric_path"], alert["level"], alert["flapping"]) == (PATH, "OK", True)
+    assert found["summary"] == {"critical": 0, "warning": 0, "unknown": 0, "total": 1}
+
+
+async def test_the_journal_tells_that_it_flaps_and_not_each_swing(house: House) -> None:
+    daemon = await house.start()
+    await swing(daemon, 1, 12)
+    assert (await told(daemon))[-2:] == [
+        f"CRITICAL: {PATH}: CPU 95 > 90",
+        f"flapping, OK: {PATH}: CPU 10, no longer > 80",
+    ]
+
+
+async def test_what_flaps_flaps_after_a_restart_until_it_is_calm(house: House) -> None:
+    daemon = await house.start()
+    await swing(daemon, 1, 7)
+    problem = daemon.alerts.get(daemon.hosts.require("web-1").id, PATH)
+    daemon = await house.restart()
+    host = daemon.hosts.require("web-1")
+    again = daemon.alerts.get(host.id, PATH)
+    assert problem is not None and again is not None
+    assert (again.flapping, again.problem, again.level) == (True, problem.problem, Level.CRITICAL)
+    now = Moment.now()
+    daemon.pipeline.tick(Moment(now.wall + 900, now.mono + 900))
+    await report(daemon, "tail", seq=int(now.wall * 1e6), plugin="x", data={"y": 1})
+    (event,) = await daemon.store.alerts.events(1, [host.id])
+    assert (event.flapping, event.after, event.problem) == ("ends", Level.CRITICAL, problem.problem)
+
+
+# ------------------------------------------------------------------------------------------------------------ no data
+
+
+class Watch:
+    """web-1 with its heartbeats and reports, in the daemon's own time."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self.daemon = daemon
+        self.start = Moment.now()
+        self.second = 0
+        self.seq = 1000
+
+    @property
+    def now(self) -> Moment:
+        return Moment(self.start.wall + self.second, self.start.mono + self.second)
+
+    async def wait(self, seconds: int, *plugins: str) -> None:
+        """The daemon's own clock ticks only at the end: time that runs back and forth would be a blindness."""
+        host, sent = self.daemon.hosts.require("web-1"), []
+        for _ in range(seconds):
+            self.second += 1
+            if self.second % 10 == 0:
+                self.seq += 1
+                beat = Heartbeat(host.id, Family.IPV4, "192.0.2.1", RUN, self.seq, interval=10.0)
+                self.daemon.pipeline.beat(beat, 4, self.now)
+                if plugins:
+                    sent.append(self.report(host.id, *plugins))
+            self.daemon.pipeline.tick(self.now)
+        await asyncio.gather(*sent)
+
+    def report(self, host_id: int, *plugins: str) -> asyncio.Future[Outcome]:
+        samples = tuple(Sample(plugin, self.now.wall, {"x": 1.0}) for plugin in plugins)
+        body = msgspec.json.encode(samples)
+        sent = Report(host_id, RUN, self.seq, samples, body, 0.0, 10.0, Family.IPV4, "192.0.2.1")
+        return self.daemon.pipeline.accept(sent, self.now)
+
+    async def paths(self) -> dict[str, str]:
+        found = await get(self.daemon, "alerts")
+        return {alert["metric_path"]: alert["level"] for alert in found["alerts"]}
+
+
+async def watched(house: House) -> Watch:
+    daemon = await house.start()
+    await report(daemon, "web-1", seq=1, data={"x": 1.0})
+    watch = Watch(daemon)
+    await watch.wait(40, "cpu_monitor", "disk_monitor")
+    return watch
+
+
+async def test_a_plugin_that_stops_while_the_host_is_up_is_an_alert_until_it_reports(house: House) -> None:
+    watch = await watched(house)
+    await watch.wait(310, "disk_monitor")
+    assert await watch.paths() == {"presence.data.cpu_monitor": "UNKNOWN"}
+    await watch.wait(20, "cpu_monitor", "disk_monitor")
+    assert await watch.paths() == {}
+    lines = [line for line in await told(watch.daemon) if "presence" in line]
+    assert lines == [
+        "UNKNOWN: presence.data.cpu_monitor: no cpu_monitor data for 5 min",
+        "OK: presence.data.cpu_monitor: data arrive again",
+    ]
+
+
+async def test_a_host_whose_reports_stop_while_its_heartbeats_come_is_one_alert(house: House) -> None:
+    watch = await watched(house)
+    await watch.wait(320)
+    await report(watch.daemon, "tail", seq=int(watch.start.wall * 1e6), plugin="x", data={"y": 1})
+    assert await watch.paths() == {"presence.reports": "UNKNOWN"}
+
+
+async def test_a_threshold_that_is_off_switches_the_silence_of_a_plugin_off(house: House) -> None:
+    house.write(f"{RULES}    presence: {{data: {{cpu_monitor: {{enabled: false}}}}}}\n")
+    watch = await watched(house)
+    await watch.wait(400, "disk_monitor")
+    assert await watch.paths() == {}
+
+
+async def test_switching_it_off_ends_what_is_told(house: House) -> None:
+    watch = await watched(house)
+    await watch.wait(310, "disk_monitor")
+    house.write(f"{RULES}    presence: {{data: {{'*': {{enabled: false}}}}}}\n")
+    assert (await watch.daemon.reload()).ok
+    await watch.wait(20, "disk_monitor")
+    assert await watch.paths() == {}
+    lines = [line for line in await told(watch.daemon) if "presence" in line]
+    assert lines[1:] == ["OK: presence.data.cpu_monitor: no longer watched"]
+
+
+async def test_the_silence_of_a_plugin_is_known_after_a_restart_and_ends_with_its_sample(house: House) -> None:
+    watch = await watched(house)
+    await watch.wait(310, "disk_monitor")
+    watch.daemon = await house.restart()
+    assert await watch.paths() == {"presence.data.cpu_monitor": "UNKNOWN"}
+    await watch.wait(20, "cpu_monitor", "disk_monitor")
+    assert await watch.paths() == {}

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import re
 import shutil
+import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
@@ -103,8 +104,9 @@ async def noted(daemon: Daemon, text: str) -> bool:
 # -------------------------------------------------------------------------------------------------------------- listen
 
 
-async def test_pages_come_over_tls_with_hsts(house: House, daemon: Daemon) -> None:
-    async with browser(house) as session, session.get(f"{daemon.urls[0]}healthz") as answer:
+async def test_pages_come_over_tls_with_hsts_for_a_name(house: House, daemon: Daemon) -> None:
+    name = {"Host": socket.gethostname()}
+    async with browser(house) as session, session.get(f"{daemon.urls[0]}healthz", headers=name) as answer:
         assert answer.status == 200
         assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
 

@@ -15,10 +15,14 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from hbd.accounts import User
 from hbd.alerts import Alerts
+from hbd.channel_register import ChannelRegister
 from hbd.config import Config
+from hbd.explain import Explainer
 from hbd.feed import Feed
 from hbd.hosts import Host, Hosts
+from hbd.hushing import Hushing
 from hbd.model import Data, Family, Heartbeat, Message, Moment, Sample
+from hbd.notifications import Notifications
 from hbd.passwords import Passwords
 from hbd.presence import Presence
 from hbd.rings import Rings
@@ -58,18 +62,38 @@ class World:
         self.hosts = Hosts()
         self.presence = Presence(3.0, self.now)
         self.alerts = Alerts()
+        self.hushing = Hushing(self.store, self.alerts)
         self.rings = Rings(20)
         self.views = HostViews(self.hosts, self.presence, self.rings, self.alerts, clock=lambda: self.now.wall)
         self.feed = Feed(self.hosts, WebSocketFrames(self.views), self.stats, max_subscribers=50)
         self.problems: list[str] = []
         self.security = Security(Config(), self.store, self.stats, Passwords(rounds=4))
         self.security.accounts.changed.append(self.people_changed)
+        self.own_ports: set[int] = set()
+        self.channels = ChannelRegister(Config(), self.store, self.security.accounts, lambda: self.own_ports)
+        self.notifications = Notifications(
+            Config(),
+            self.store,
+            self.hosts,
+            self.alerts,
+            self.security.accounts,
+            self.hushing,
+            self.channels,
+            self.stats,
+            heard=lambda: len(self.hosts),
+        )
         self.parts = Parts(
             config=Config(),
             hosts=self.hosts,
             rings=self.rings,
             presence=self.presence,
             alerts=self.alerts,
+            hushing=self.hushing,
+            explainer=Explainer(
+                lambda: self.parts.config, self.hosts, self.rings, self.alerts, self.store, self.hushing
+            ),
+            channels=self.channels,
+            notifications=self.notifications,
             store=self.store,
             feed=self.feed,
             views=self.views,
@@ -92,14 +116,19 @@ class World:
     async def open(self) -> None:
         await self.store.open()
         await self.security.load(self.now.wall)
+        await self.channels.load()
+        await self.notifications.load(self.now)
 
     async def close(self) -> None:
+        await self.channels.close()
         await self.security.close()
         await self.store.close()
 
     async def configure(self, config: Config) -> None:
         """Put a config into force, as a reload does."""
         await self.security.configure(config, self.hosts, self.now.wall)
+        await self.channels.configure(config)
+        self.notifications.configure(config)
         self.parts.config = config
         self.apply_access(self.hosts)
         await self.security.announce()

@@ -17,9 +17,10 @@ PASSWORD = "correct horse battery"
 
 
 async def hbd(daemon: Daemon, *arguments: str, typed: str = "") -> str:
-    """What a command prints; it must succeed and say nothing else."""
+    """What a command prints; it must succeed, and say nothing else than what it did where."""
     code, out, err = await tried(daemon, *arguments, typed=typed)
-    assert (code, err) == (0, "")
+    assert code == 0
+    assert all(line.startswith(("hbd: changed ", "hbd: this token ")) for line in err.splitlines())
     return out
 
 
@@ -99,9 +100,22 @@ async def test_a_disabled_and_a_removed_user_are_out_at_once(daemon: Daemon) -> 
         await hbd(daemon, "user", "add", name, typed=f"{PASSWORD}\n")
         _, token = await login(daemon, name, PASSWORD)
         assert token is not None and await status(daemon, "/api/0/hosts", token) == 200
-        await hbd(daemon, "user", verb, name)
+        told = (await tried(daemon, "user", verb, name))[2]
+        assert told.endswith("the hbd that runs on it knows at once\n")
         assert await status(daemon, "/api/0/hosts", token) == 401
         assert (await login(daemon, name, PASSWORD))[0] == 401
+
+
+async def test_a_host_that_is_granted_is_seen_at_once_and_no_more_once_it_is_revoked(daemon: Daemon) -> None:
+    await hbd(daemon, "user", "add", "--admin", "--no-password", "root")
+    await hbd(daemon, "user", "add", "--no-password", "bob")
+    await tried(daemon, "agent", "add", "web1")
+    token = (await hbd(daemon, "token", "create", "--user", "bob")).removesuffix("\n")
+    seen = [await status(daemon, "/api/0/hosts/web1", token)]
+    for verb in ("grant", "revoke"):
+        await hbd(daemon, "user", verb, "bob", "--monitor", "web*")
+        seen.append(await status(daemon, "/api/0/hosts/web1", token))
+    assert seen == [403, 200, 403]
 
 
 async def test_what_was_done_without_a_daemon_is_there_when_one_starts(tmp_path: Path) -> None:
@@ -143,7 +157,7 @@ async def test_what_cannot_be_done_ends_with_1_and_a_reason(tmp_path: Path, runn
         told = [
             await tried(daemon, "token", "create"),
             await tried(daemon, "user", "remove", "nobody"),
-            await tried(daemon, "user", "add", "root", typed="short\n"),
+            await tried(daemon, "user", "add", "--admin", "root", typed="short\n"),
         ]
     finally:
         await daemon.kill()

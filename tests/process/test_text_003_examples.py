@@ -177,7 +177,7 @@ async def test_the_examples_without_a_token_are_told_to_log_in(with_users: Site)
         ran = await with_users.shell(example)
         assert ran.code == 0
         answers = documents(ran.out)
-        assert answers == [{"error": "Log in first"}] * len(answers) != []
+        assert answers == [{"error": "Sign in, or send a token"}] * len(answers) != []
 
 
 async def test_the_python_client_logs_in_and_prints_the_newest_samples(with_users: Site) -> None:

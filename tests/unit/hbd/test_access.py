@@ -118,7 +118,7 @@ def test_each_standing_includes_those_before_it(identity: Identity, on_a_host: s
 def test_the_daemon_itself_is_for_operators_to_see_and_admins_to_change(
     identity: Identity, on_the_daemon: set[Action]
 ) -> None:
-    assert granted(identity, None) == on_the_daemon | OWN
+    assert granted(identity, None) == on_the_daemon | OWN | {Action.CHANNELS}
 
 
 @pytest.mark.parametrize(("identity", "host"), list(product(USERS, [None, Host()])), ids=name_of)

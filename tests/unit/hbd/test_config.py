@@ -300,8 +300,8 @@ def test_channel_settings_do_not_print_what_they_hold(read: Read) -> None:
     [
         ("plans: {big: }", "plans: read, but this version watches no processes yet"),
         (
-            "hosts: {a: {notification_channels: [x]}, b: {notification_channels: [x]}}",
-            "hosts.a.notification_channels: read, but this version sends no notifications yet (and 1 more of the kind)",
+            "hosts: {a: {min_report_interval: 60s}, b: {min_report_interval: 60s}}",
+            "hosts.a.min_report_interval: read, but this version takes reports at any pace (and 1 more of the kind)",
         ),
         (
             "hosts: {a: {watch: false}}",
@@ -358,3 +358,11 @@ def test_changed_hosts_are_named_whether_new_gone_or_other() -> None:
 def test_listeners_and_database_need_a_restart() -> None:
     new = Config(hbd_host="", ws_port=0, database=Path("/x.db"), grace=9.0)
     assert restart_needed(Config(), new) == ["hbd_host", "ws_port", "database"]
+
+
+def test_lists_of_one_name_need_no_brackets(read: Read) -> None:
+    text = "notification_routes: {all: {channels: ops, hosts: web*, tags: prod, metrics: disk.*}}\n"
+    config = read(text + "hosts: {web1: {notification_channels: ops}}\n")
+    route = config.notification_routes["all"]
+    assert (route.channels, route.hosts, route.tags, route.metrics) == (("ops",), ("web*",), ("prod",), ("disk.*",))
+    assert config.hosts["web1"].notification_channels == ("ops",)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from hbd.access import STRANGER, Identity, Role
-from hbd.errors import Conflict
+from hbd.errors import Busy
 from hbd.feed import STALL_SECONDS, Feed
 from hbd.hosts import Host, Hosts
 from hbd.model import Message, Sample
@@ -317,7 +317,7 @@ def test_who_was_sent_away_gets_nothing_more(setting: Setting) -> None:
 def test_a_place_is_free_only_when_the_connection_is_gone(setting: Setting) -> None:
     subscriptions = [setting.feed.subscribe(Pipe(), EVERYTHING, 0.0) for _ in range(3)]
     setting.feed.send_away(subscriptions[0], 1013, "slow")
-    with pytest.raises(Conflict):
+    with pytest.raises(Busy):
         setting.join()
     setting.feed.leave(subscriptions[0])
     assert setting.join().got
