@@ -17,7 +17,6 @@ import contextlib
 import logging
 import math
 import random
-from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import tzinfo
 from functools import partial
@@ -626,17 +625,17 @@ class Notifier:
 
     def state(self, name: str) -> ChannelState:
         line = self._lines.get(name)
-        count = Counter(
-            "dead" if n.dead else "waiting" for n in self.notices.of_channel(name) if n.dead or not n.settled
-        )
+        on_hold = line.held if line is not None else {}
+        waiting = sum(1 for notice in self.notices.news(name) if not notice.closed and notice.key not in on_hold)
+        dead = sum(1 for notice in self.notices.of_channel(name) if notice.dead not in ("", DISMISSED))
         if line is None:
-            return ChannelState(waiting=count["waiting"], dead=count["dead"])
+            return ChannelState(waiting=waiting, dead=dead)
         return ChannelState(
             failing_since=line.failing.wall if line.failing is not None else None,
             last_sent=line.last_sent,
             last_error=line.last_error,
-            waiting=count["waiting"],
-            dead=count["dead"],
+            waiting=waiting,
+            dead=dead,
         )
 
     def remember(self, last_sent: Mapping[str, float]) -> None:

@@ -70,7 +70,7 @@ def _what(item: Item) -> str:
     reason, name = item.reason or item.value, item.name or item.metric
     plugin, _, rest = item.metric.partition(".")
     if plugin == _PRESENCE:
-        told = _liveness(rest, item.level)
+        told = _liveness(rest, item.level, reason)
         return f"{told}: {reason}" if told and reason else reason or told or name
     key = rest.rpartition(".")[0] if name != item.metric else ""
     told = f"{name} ({key})" if key else name
@@ -81,10 +81,11 @@ def _what(item: Item) -> str:
     return f"{told}{' ' if reason[0].isdigit() or reason[0] in '-<>' else ': '}{reason}"
 
 
-def _liveness(what: str, level: Level) -> str:
+def _liveness(what: str, level: Level, reason: str) -> str:
     """``down`` of a host, the family of one that lost one of them; of all else the reason says enough."""
     if what == "host":
-        return {Level.CRITICAL: "down", Level.WARNING: "overdue"}.get(level, "")
+        heard = reason.startswith(("heartbeat", "report", "first "))  # it may also have been removed, or told to stop
+        return {Level.CRITICAL: "down", Level.WARNING: "overdue"}.get(level, "up" if heard else "")
     return what if what in _FAMILIES else ""
 
 

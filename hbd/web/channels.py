@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import time
 from collections.abc import Iterable
 from typing import Any
 
+from msgspec.structs import replace
+
 from hbd.channel_register import may_change
-from hbd.channels.base import ChannelType, Field, Message
+from hbd.channels.base import ChannelType, Field, Message, SendFailed
 from hbd.channels.spec import ChannelSpec, shown_fields
 from hbd.channels.words import compose
-from hbd.errors import TooMany
+from hbd.errors import StorageError, TooMany
+from hbd.store.notices import Delivery
 from hbd.web import schemas
 from hbd.web.call import Call
 
@@ -108,7 +112,20 @@ async def test(call: Call) -> schemas.TestedChannel:
     if not may_change(call.identity, spec) and (wait := call.parts.tests.take(spec.name, time.monotonic())):
         raise TooMany("This channel is another's, and was tried often enough", wait)
     call.parts.audit.note(call.entry("channel.test", f"channel {spec.name}"))
-    return schemas.TestedChannel(answer=await register.test(spec.name, message))
+    tried = Delivery(time=message.sent, channel=spec.name, outcome="sent", message=message.id, title=title)
+    try:
+        answer = await register.test(spec.name, message)
+    except SendFailed as failure:
+        await _log(call, replace(tried, outcome="failed", detail=str(failure)))
+        raise
+    await _log(call, replace(tried, detail=answer))
+    return schemas.TestedChannel(answer=answer)
+
+
+async def _log(call: Call, delivery: Delivery) -> None:
+    """For those who look at the channel's log; a disk that takes nothing is no fault of the channel."""
+    with contextlib.suppress(StorageError):
+        await call.parts.store.notices.save(delivery)
 
 
 def names(call: Call) -> set[str]:

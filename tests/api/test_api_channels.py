@@ -360,6 +360,15 @@ async def test_a_test_that_fails_is_a_502_that_says_why(admin: Person, service: 
     assert await admin.refused("POST", "/hook/test") == (502, "status 503")
 
 
+async def test_tests_are_in_the_log_of_the_channel(world: World, admin: Person, service: Service) -> None:
+    await admin.ask("POST", "", {"name": "hook", "type": "webhook", "url": service.url()})
+    await admin.said("POST", "/hook/test")
+    service.status = 503
+    await admin.refused("POST", "/hook/test")
+    log = await world.store.notices.log(10, channels=["hook"])
+    assert [(entry.outcome, entry.detail) for entry in log] == [("failed", "status 503"), ("sent", "200")]
+
+
 async def test_a_test_of_an_unusable_channel_of_the_config_says_what_is_wrong(world: World, admin: Person) -> None:
     await world.configure(Config(notification_channels={"mail": ChannelSettings(type="email")}))
     assert await admin.refused("POST", "/mail/test") == (502, "the settings cannot be used: host: is needed")

@@ -48,7 +48,8 @@ def test_the_disk_that_is_full_is_named(metric: str, name: str, reason: str, tol
     [
         ("host", Level.CRITICAL, "no heartbeat or report for 30 s", "down: no heartbeat or report for 30 s"),
         ("host", Level.WARNING, "no heartbeat for 10 s", "overdue: no heartbeat for 10 s"),
-        ("host", Level.OK, "heartbeat after 90 s of silence", "heartbeat after 90 s of silence"),
+        ("host", Level.OK, "heartbeat after 90 s of silence", "up: heartbeat after 90 s of silence"),
+        ("host", Level.OK, "the host was removed", "the host was removed"),
         ("IPv6", Level.WARNING, "no heartbeat for 30 s", "IPv6: no heartbeat for 30 s"),
         ("data.backup", Level.UNKNOWN, "no backup data for 5 min", "no backup data for 5 min"),
         ("host", Level.CRITICAL, "", "down"),

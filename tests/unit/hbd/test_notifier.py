@@ -423,3 +423,9 @@ async def test_times_are_those_of_the_channels_time_zone(store):
     world = TellingWorld(store, ops=Way(zone=ZoneInfo("Asia/Tokyo")))
     await world.happen(world.event(CRITICAL))
     assert "21:00:00 JST" in world.ways.channels["ops"].taken[0].text
+
+
+async def test_what_is_held_does_not_wait_for_the_channel(world):
+    world.hold = lambda notice: held("silence", "moving house")
+    await world.happen(world.event(CRITICAL))
+    assert world.notifier.state("ops").waiting == 0
