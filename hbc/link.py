@@ -12,7 +12,8 @@ import json
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
@@ -35,6 +36,7 @@ KNOCK_SECONDS = 60.0  # how often an earlier server is tried while a later one s
 UNREADABLE_MOST = 5  # frames of one session that make no sense, before the link is closed
 UNREADABLE_RETRY = 30.0  # seconds; a server that sent them is left alone for so long
 CONFIG_CHANGED = (1001, "config changed")  # the daemon closes the link so that the agent greets it anew
+_FRAMES_WAITING = 1_000  # that are not about reports
 _BUSY_REASONS = 8  # that are logged of one time of being busy
 
 
@@ -82,10 +84,12 @@ class Link:
         backoff: Backoff | None = None,
         advise: Callable[[str], str] = lambda code: "",
         trust: Trust = SYSTEM_TRUST,
+        handlers: Mapping[str, Callable[[dict[str, Any]], None]] | None = None,
     ) -> None:
         """hello: makes the first frame of a session. on_welcome: told the server's URL and its welcome.
 
         advise: what to add to the log when a server refuses us, by the code of its refusal. trust: whom to believe.
+        handlers: who hears of the frames of other types than those about reports, by that type.
         """
         self.connected = False
         self.welcomes = 0  # sessions since the start
@@ -96,6 +100,8 @@ class Link:
         self._backoff = backoff or Backoff()
         self._advise = advise
         self._trust = trust
+        self._handlers = handlers or {}
+        self._frames: deque[str] = deque()
         self._not_before = [0.0] * len(servers)  # monotonic: a server that refused is left alone until then
         self._told: dict[int, str] = {}  # the last failure logged of each server
         self._busy: set[str] = set()  # the reasons logged since a report was acknowledged
@@ -106,6 +112,14 @@ class Link:
     def wake(self) -> None:
         """The outbox has something new."""
         self._wake.set()
+
+    def send(self, frame: object) -> bool:
+        """Have a frame go out before any further report. False when there is no link, or too much waits for it."""
+        if not self.connected or len(self._frames) >= _FRAMES_WAITING:
+            return False
+        self._frames.append(json.dumps(frame))
+        self._wake.set()
+        return True
 
     def stop(self, reason: Reason) -> None:
         """Have ``run`` say goodbye and return."""
@@ -182,9 +196,9 @@ class Link:
         """Talk until the link is lost (None), or an earlier server took us back (the session with it)."""
         server = self._servers[session.rank]
         log.info("connected to %s as %s", server, said(session.welcome.get("host")))
+        self.connected = True
         self._on_welcome(server, session.welcome)
         self.welcomes += 1
-        self.connected = True
         began = time.monotonic()
         better: Session | None = None
         socket = session.socket
@@ -201,6 +215,7 @@ class Link:
                         log.error("the link failed: %r", failure, exc_info=failure)
         finally:
             self.connected = False
+            self._frames.clear()
             await close(socket)
             self._outbox.link_lost(_close_code(socket))
         if better is not None:
@@ -250,6 +265,8 @@ class Link:
                 self._busy.add(reason)
                 log.warning("the server cannot store reports now (%s); waiting %.0f s", reason, retry)
             self._outbox.hold(str(frame["run_id"]), _seqs(frame), retry, time.monotonic())
+        elif (handler := self._handlers.get(str(kind))) is not None:
+            handler(frame)
         self._wake.set()
 
     async def _write(self, socket: ClientConnection) -> None:
@@ -258,6 +275,8 @@ class Link:
         try:
             while self._farewell is None:
                 self._wake.clear()
+                while self._frames:
+                    await socket.send(self._frames.popleft())
                 now = time.monotonic()
                 if self._outbox.stuck(now):
                     log.warning("no acknowledgement for too long; connecting anew")

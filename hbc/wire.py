@@ -6,7 +6,11 @@ same frames with typed structs of its own (``hbd/receivers/agent_frames.py``); a
 The link is a WebSocket at ``LINK_PATH`` carrying JSON text frames, each an object with ``type``. Unknown fields and
 unknown types are ignored on both sides, so that versions may differ by one either way.
 
-agent → daemon: hello (first, once), report, bye.    daemon → agent: welcome or refused, ack, busy.
+agent → daemon: hello (first, once), report, bye; offers, started, output, result, unopened.
+daemon → agent: welcome or refused, ack, busy; command, cancel, open.
+
+Logs and files do not go over the link, where they would be in the way of reports: the daemon asks for them (open), and
+the agent makes a connection of its own for each, at ``STREAM_PATH``.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ from typing import Any, Literal, NamedTuple, NotRequired, TypedDict
 
 PROTOCOL = 1
 LINK_PATH = "/api/0/agent/link"
+STREAM_PATH = "/api/0/agent/stream"
 HEARTBEAT_PORT = 50003
 HTTP_PORT = 50004
 MAX_FRAME_BYTES = 1 << 20  # one report at the most; the daemon closes the link on a larger frame
@@ -129,6 +134,126 @@ class Bye(TypedDict):
 
     type: Literal["bye"]
     reason: Literal["stopped", "shutdown"]
+
+
+# --------------------------------------------------------------------------------------------------- remote control
+
+
+class OfferedCommand(TypedDict):
+    """A kind of command that the host's config allows. risk: ``low``, ``medium`` or ``high``."""
+
+    name: str
+    risk: str
+    title: NotRequired[str]
+
+
+class OfferedRoot(TypedDict):
+    path: str
+    writable: bool
+
+
+class Policy(TypedDict):
+    """What the host's own config lets the daemon do; all empty: nothing. user: as whom the agent runs.
+
+    programs, services: none named means any, where the command is allowed at all. problem: why nothing is allowed
+    although the config says more (others could write its file, say), "" as a rule. limits: by name, in the unit of
+    their name.
+    """
+
+    commands: list[OfferedCommand]
+    programs: list[str]
+    services: list[str]
+    log_units: list[str]
+    log_paths: list[str]
+    file_roots: list[OfferedRoot]
+    limits: dict[str, float]
+    user: str
+    problem: str
+
+
+class Offers(TypedDict):
+    """The agent's first frame after every welcome. journal: names its record of commands; new when that was lost."""
+
+    type: Literal["offers"]
+    journal: str
+    policy: Policy
+
+
+class Command(TypedDict):
+    """Run this, once: an id that the agent's journal has is never run again, it is answered with what became of it.
+
+    issued, expires: the daemon's wall clock (compare ``Welcome.time``); after ``expires`` it is not started any more.
+    """
+
+    type: Literal["command"]
+    id: str
+    cmd: str
+    params: dict[str, Any]
+    issued: float
+    expires: float
+
+
+class Cancel(TypedDict):
+    """Do not start that command, or end it with all that it has started."""
+
+    type: Literal["cancel"]
+    id: str
+    by: str
+
+
+class Started(TypedDict):
+    """A command was taken and runs."""
+
+    type: Literal["started"]
+    id: str
+
+
+class Output(TypedDict):
+    """What a running command wrote, for those who watch; the result has it all again."""
+
+    type: Literal["output"]
+    id: str
+    stream: Literal["stdout", "stderr"]
+    text: str
+
+
+class Result(TypedDict):
+    """What became of a command. truncated: stdout or stderr was longer than is kept. reason: in words, when it did not
+    end by itself. started, finished: the agent's wall clock."""
+
+    type: Literal["result"]
+    id: str
+    cmd: str
+    status: Literal["done", "failed", "timeout", "rejected"]
+    exit_code: int | None
+    stdout: str
+    stderr: str
+    truncated: bool
+    reason: str
+    started: float | None
+    finished: float | None
+
+
+class Open(TypedDict):
+    """Make a connection to ``STREAM_PATH`` and show this token there, which is good once and for a short time.
+
+    kind: ``logs``, ``download``, ``upload`` or ``list``.
+    """
+
+    type: Literal["open"]
+    id: str
+    token: str
+    kind: str
+    params: dict[str, Any]
+
+
+class Unopened(TypedDict):
+    """That stream is not to be had. code: ``denied`` by the host's policy, ``missing``, ``busy`` or ``failed``."""
+
+    type: Literal["unopened"]
+    id: str
+    code: Literal["denied", "missing", "busy", "failed"]
+    reason: str
 
 
 # ------------------------------------------------------------------------------------------------------- agent keys

@@ -21,6 +21,10 @@ class Action(StrEnum):
     """change what is done with a host, and who monitors it"""
     OWN = "own"
     """hand a host on, or drop it"""
+    REMOTE = "remote"
+    """act on the host itself: run commands, read logs, move files; nobody's right while there are no users"""
+    REMOTE_ADMIN = "remote admin"
+    """the same where more is at stake: install agents, reboot, renew an agent"""
     INSPECT = "inspect"
     """see how the daemon itself is doing"""
     ADMIN = "admin"
@@ -103,8 +107,21 @@ NEEDED = {
     Action.ACKNOWLEDGE: Standing.MONITOR,
     Action.MANAGE: Standing.MANAGER,
     Action.OWN: Standing.OWNER,
+    Action.REMOTE: Standing.MANAGER,
+    Action.REMOTE_ADMIN: Standing.ADMIN,
 }
 NO_USERS_YET = "There are no users yet; make the first one where the daemon runs: hbd user add --admin NAME"
+NO_REMOTE_YET = (
+    "Remote control is off as long as there are no users; make the first one where the daemon runs: "
+    "hbd user add --admin NAME"
+)
+WITHOUT_USERS = {
+    Action.ACCOUNTS: NO_USERS_YET,
+    Action.CREDENTIALS: NO_USERS_YET,
+    Action.REMOTE: NO_REMOTE_YET,
+    Action.REMOTE_ADMIN: NO_REMOTE_YET,
+}
+"""what not even a daemon that is open to everybody does, and why"""
 OWN_ACCOUNT = frozenset((Action.SELF, Action.CREDENTIALS))
 NO_TOKENS = frozenset((Action.ACCOUNTS, Action.CREDENTIALS))
 """what no token may do, or whoever has one could make people's accounts their own"""
@@ -134,7 +151,7 @@ def may(identity: Identity, action: Action | None, host: Owned | None = None, *,
     if action is Action.ENTER:
         return _ALLOWED
     if identity.open:
-        return Verdict(False, NO_USERS_YET) if action in (Action.ACCOUNTS, Action.CREDENTIALS) else _ALLOWED
+        return Verdict(False, WITHOUT_USERS[action]) if action in WITHOUT_USERS else _ALLOWED
     if identity.role is None:
         return _STRANGER
     if identity.held_back and action not in OWN_ACCOUNT:

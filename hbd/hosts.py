@@ -76,6 +76,7 @@ class Hosts:
     def __init__(self) -> None:
         self._by_id: dict[int, Host] = {}
         self._by_name: dict[str, Host] = {}
+        self._by_agent_id: dict[str, Host] = {}
         self._dropped = 0
         self._sorted: list[Host] | None = None
         self._of_person: dict[str, set[int]] = {}
@@ -85,6 +86,7 @@ class Hosts:
     def add(self, host: Host) -> None:
         self._by_id[host.id] = host
         self._by_name[host.name.lower()] = host
+        self._by_agent_id[host.agent_id] = host
         self._sorted = None
         self._index(host)
         self.on_people(host)
@@ -94,6 +96,7 @@ class Hosts:
             return
         self._dropped -= host.dropped
         self._by_name.pop(host.name.lower(), None)
+        self._by_agent_id.pop(host.agent_id, None)
         self._sorted = None
         self._unindex(host)
         self.on_people(host)
@@ -147,6 +150,15 @@ class Hosts:
 
     def by_id(self, host_id: int) -> Host | None:
         return _shown(self._by_id.get(host_id))
+
+    def agent(self, text: str) -> Host | None:
+        """The host with that agent id, else of that name."""
+        return _shown(self._by_agent_id.get(text)) or self.get(text)
+
+    def server(self, text: str) -> Host | None:
+        """The host with that number, else of that name."""
+        number = int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else 0
+        return self.by_id(number) or self.get(text)
 
     def require(self, name: str) -> Host:
         """The host of that name. Raises NotFound in the contract's words."""

@@ -15,6 +15,7 @@ from msgspec import Meta, Raw, Struct
 
 from hbc import wire
 from hbd.errors import InvalidInput
+from hbd.remote.frames import Offers, Output, Result, Started, Unopened
 
 CLOCK_TOLERANCE_SECONDS = 30.0  # an agent's clock that is further off is corrected for
 OLDEST_SAMPLE_SECONDS = 30 * 86_400.0  # agents keep unsent reports for a week; what claims to be older is not
@@ -70,7 +71,7 @@ class WireSample(Struct, gc=False):
     data: Level1
 
 
-decode_frame = msgspec.json.Decoder(Hello | Report | Bye).decode
+decode_frame = msgspec.json.Decoder(Hello | Report | Bye | Offers | Started | Output | Result | Unopened).decode
 decode_samples = msgspec.json.Decoder(Annotated[list[WireSample], Meta(max_length=wire.MAX_SAMPLES_PER_REPORT)]).decode
 encode = msgspec.json.Encoder().encode
 UNREADABLE = (msgspec.MsgspecError, RecursionError)

@@ -8,6 +8,7 @@ import math
 from collections import Counter
 from collections.abc import Callable
 from ipaddress import IPv6Address, ip_address
+from typing import Any
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
@@ -37,6 +38,7 @@ from hbd.receivers.agent_frames import (
     sift,
 )
 from hbd.receivers.udp import Heartbeats
+from hbd.remote.frames import Frame
 from hbd.stats import Stats
 
 log = logging.getLogger(__name__)
@@ -45,6 +47,7 @@ HELLO_SECONDS = 10.0  # how long a fresh connection may take to say who it is
 PING_SECONDS = 30.0  # a link that answers no ping is closed: its peer is gone without a word
 MAX_IN_FLIGHT = 256  # reports of one link that wait for their commit or for their answer to be sent
 MAX_IN_FLIGHT_BYTES = 4 << 20  # beyond either the link is not read
+MAX_OUTGOING = 1_000  # frames for one agent that have not gone out; beyond it is told nothing more
 MAX_REJECTIONS = 50  # told in one answer; the rest is counted
 ANSWER_SECONDS = 20.0  # a peer that takes no answer for so long is cut off
 CLOSE_SECONDS = 1.0
@@ -91,6 +94,10 @@ class AgentLinks:
         self._pipeline = pipeline
         self._heartbeats = heartbeats
         self._stats = stats
+        self.on_linked: list[Callable[[Host], None]] = []
+        """called with every host whose agent was welcomed, once it can be sent something"""
+        self.on_frame: dict[type, Callable[[Host, Any], None]] = {}
+        """by the type of a frame (``hbd.remote.frames``): who hears of it"""
         self._links: dict[int, Link] = {}
         self._refusals: dict[tuple[str, str | None], float] = {}
         self._open: Counter[str] = Counter()
@@ -150,6 +157,11 @@ class AgentLinks:
         link = self._links.get(host.id)
         if link is not None:
             await link.close(code, reason)
+
+    def send(self, host: Host, frame: Frame) -> bool:
+        """Send a frame to the agent of a host. False when it has no link, or does not read what it is sent."""
+        link = self._links.get(host.id)
+        return link is not None and link.send(frame)
 
     async def prove(self, host: Host) -> None:
         """The key of a host has arrived at its agent. A disk that cannot note it now will at the next hello."""
@@ -250,6 +262,8 @@ class AgentLinks:
         self._pipeline.facts(host, agent_version=hello.version, tags=hello.tags)
         self.on_facts(host)
         await link.welcome(self.heartbeat_port)
+        for listener in self.on_linked:
+            listener(host)
 
     def _linked(self, host: Host, linked: bool) -> None:
         host.link = linked
@@ -288,6 +302,7 @@ class Link:
         self._failed: dict[str, list[int]] = {}
         self._rejected: dict[str, list[wire.Rejected]] = {}
         self._problem = ""
+        self._outgoing: list[bytes] = []
         self._flushing: asyncio.Task[None] | None = None
 
     async def welcome(self, heartbeat_port: int) -> None:
@@ -362,6 +377,8 @@ class Link:
             self._report(frame, now)
         elif isinstance(frame, Bye):
             self._links._pipeline.farewell(self.host.id, Beat(frame.reason), now)
+        elif (listener := self._links.on_frame.get(type(frame))) is not None:
+            listener(self.host, frame)
 
     def _unreadable(self, text: str, error: Exception, now: Moment) -> None:
         """A frame that is not as it should be: save what can be saved of a report, ignore the rest."""
@@ -434,12 +451,24 @@ class Link:
             self._problem = str(error)
             self._failed.setdefault(run_id, []).append(seq)
         # All futures of one turn are done at once: one task sends the answers for all of them.
+        self._go_out()
+
+    def send(self, frame: Frame) -> bool:
+        """Have a frame go out; False when too many wait already."""
+        if len(self._outgoing) >= MAX_OUTGOING or self._socket.closed:
+            return False
+        self._outgoing.append(encode(frame))
+        self._go_out()
+        return True
+
+    def _go_out(self) -> None:
         if self._flushing is None:
             self._flushing = asyncio.get_running_loop().create_task(self._flush())
 
     async def _flush(self) -> None:
         try:
-            while self._stored or self._failed:
+            while self._stored or self._failed or self._outgoing:
+                outgoing, self._outgoing = self._outgoing, []
                 stored, self._stored = self._stored, {}
                 failed, self._failed = self._failed, {}
                 rejected, self._rejected = self._rejected, {}
@@ -453,6 +482,8 @@ class Link:
                         type="busy", run_id=run_id, seqs=seqs, reason=self._problem, retry=BUSY_RETRY_SECONDS
                     )
                     await self._socket.send_str(encode(busy).decode())
+                for frame in outgoing:
+                    await self._socket.send_str(frame.decode())
         except ConnectionError:
             pass  # the agent is gone; it keeps what it was not told about
         finally:

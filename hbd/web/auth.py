@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from aiohttp import web
@@ -23,6 +23,12 @@ from hbd.web.parts import Parts
 
 SECURE_COOKIE, PLAIN_COOKIE = "__Host-hbd", "hbd_session"
 MAX_TOKEN_LENGTH = 200
+FINDERS: dict[str, Callable[[Hosts, str], Host | None]] = {
+    "host": Hosts.get,
+    "agent": Hosts.agent,
+    "server": Hosts.server,
+}
+"""placeholders of a path that name a host, and how it is found"""
 
 
 async def identify(request: web.Request, route: Route, parts: Parts) -> Caller:
@@ -155,14 +161,15 @@ def authorise(route: Route, caller: Caller, hosts: Hosts, path: Mapping[str, str
         raise Forbidden(caller.kept_out)
     if route.late and identity.role is None and not identity.open:
         return None
-    if "host" not in path:
+    named = next((name for name in FINDERS if name in path), None)
+    if named is None or route.action is Action.ENTER:
         require(may(identity, route.action, changes=route.changes))
         return None
-    host = hosts.get(path["host"])
+    host = FINDERS[named](hosts, path[named])
     if host is not None:
         require(may(identity, route.action, host, changes=route.changes))
         return host
     verdict = may(identity, Action.VIEW if route.action is not None else None)
     if not verdict.allowed:
         require(verdict)
-    raise NotFound(f"Host '{path['host']}' not found")
+    raise NotFound(f"{named.capitalize()} '{path[named]}' not found")

@@ -33,6 +33,10 @@ class Kind(Enum):
     STREAM = "stream"
 
 
+EVENTS = "text/event-stream"
+"""media of a stream that is no WebSocket"""
+
+
 @dataclass(frozen=True)
 class Route:
     """One row of the table. Everything else about a route is made from it.

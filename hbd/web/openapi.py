@@ -12,7 +12,8 @@ import msgspec
 import hbd
 from hbd.access import Action
 from hbd.web import schemas
-from hbd.web.call import Body, Call, Kind, Route
+from hbd.web.auth import FINDERS
+from hbd.web.call import EVENTS, Body, Call, Kind, Route
 
 REF = "#/components/schemas/{name}"
 WORDS = {
@@ -90,7 +91,7 @@ def expected_errors(route: Route) -> Sequence[int]:
     found = set(route.statuses)
     if route.action is not Action.ENTER and not route.late:
         found |= {401, 403}
-    if "host" in route.placeholders:
+    if not FINDERS.keys().isdisjoint(route.placeholders):
         found.add(404)
     if route.query is not None or route.body is not None:
         found.add(400)
@@ -100,8 +101,12 @@ def expected_errors(route: Route) -> Sequence[int]:
 
 
 def _responses(route: Route) -> dict[str, Any]:
-    if route.kind is Kind.STREAM:
-        responses: dict[str, Any] = {"101": {"description": "The connection becomes a WebSocket."}}
+    if route.kind is Kind.STREAM and route.media == EVENTS:
+        responses: dict[str, Any] = {
+            "200": {"description": "Events.", "content": {EVENTS: {"schema": {"type": "string"}}}}
+        }
+    elif route.kind is Kind.STREAM:
+        responses = {"101": {"description": "The connection becomes a WebSocket."}}
     else:
         schema = {"type": "string"} if route.answer is None else _schema(route.answer)
         words = HTTPStatus(route.status).phrase

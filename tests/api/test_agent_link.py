@@ -14,6 +14,7 @@ from hbd.config.structs import Agents, HostConfig, Limits
 from hbd.daemon import Daemon
 from hbd.errors import StorageError
 from hbd.receivers.agent_link import Link
+from hbd.remote.frames import Started
 
 RUN = "0123456789abcdef"
 HELLO = {
@@ -449,3 +450,23 @@ async def test_the_old_key_works_on_for_a_while_after_a_rotation(welcome, daemon
     fresh = await daemon.control._commands["agent rotate"](name="web-1")
     for key in (welcome["key"], fresh):
         assert (await (await connect()).hello(key=key))["type"] == "welcome"
+
+
+async def test_an_agent_is_sent_what_the_daemon_has_for_it(daemon, agent):
+    await agent.hello()
+    assert daemon.links.send(daemon.hosts.require("web-1"), {"type": "greeting"})
+    assert await agent.hear() == {"type": "greeting"}
+
+
+async def test_a_host_without_a_link_is_sent_nothing(daemon, agent):
+    await agent.hello()
+    await daemon.enrolment.add("web-2")
+    assert not daemon.links.send(daemon.hosts.require("web-2"), {"type": "greeting"})
+
+
+async def test_what_an_agent_says_of_remote_control_is_heard_by_whoever_listens(daemon, agent):
+    heard = asyncio.get_running_loop().create_future()
+    daemon.links.on_frame[Started] = lambda host, frame: heard.set_result((host.name, frame.id))
+    await agent.hello()
+    await agent.send({"type": "started", "id": "cmd_0123456789ab"})
+    assert await asyncio.wait_for(heard, 10) == ("web-1", "cmd_0123456789ab")

@@ -111,6 +111,8 @@ def url(route: Route) -> str:
     """A route's path with something in all its places."""
     values = {
         "host": ALPHA,
+        "agent": ALPHA,
+        "server": ALPHA,
         "user": OTHER_USER,
         "plugin": "cpu_monitor",
         "id": "1",

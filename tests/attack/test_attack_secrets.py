@@ -14,7 +14,8 @@ import pytest
 from aiohttp import ClientResponse, WSMsgType
 from aiohttp.test_utils import TestClient
 from callers import ALPHA, BETA, OTHER_USER, Callers, entry
-from matrix import CALLERS, MATRIX
+from matrix import MATRIX
+from questions import CALLERS
 from world import Api, RealServer, World
 
 import hbd

@@ -9,7 +9,8 @@ import pytest
 from aiohttp import ClientResponse, WSMsgType, WSServerHandshakeError
 from aiohttp.test_utils import TestClient
 from callers import ALPHA, BETA, OTHER_USER, UNKNOWN_HOST, UNKNOWN_USER, Callers, login_name
-from matrix import CALLERS, FOREIGN, HELD_BACK, MATRIX, NO_USER, NOBODY, OTHER, OWN, SELF, UNKNOWN, Question
+from matrix import MATRIX
+from questions import CALLERS, FOREIGN, HELD_BACK, NO_USER, NOBODY, OTHER, OWN, SELF, UNKNOWN, Question
 from world import Api, RealServer, World
 
 from hbd.access import Action
@@ -19,6 +20,9 @@ from hbd.web.routes import FEED, FEED_ROUTES, ROUTES
 
 HOSTS = {OWN: ALPHA, FOREIGN: BETA, UNKNOWN: UNKNOWN_HOST}
 USERS = {OTHER: OTHER_USER, NO_USER: UNKNOWN_USER}
+
+PLACES = ("host", "agent", "server")
+"""placeholders that name a host"""
 
 STRANGER, REFUSED = "does not know you", "not yours"
 SIGN_IN = 4401
@@ -46,7 +50,9 @@ def verdict(answer: ClientResponse) -> str:
 
 
 async def asked(api: Api, route: Route, question: Question, thing: str, caller: str, headers: dict[str, str]) -> str:
-    named = {"host": HOSTS.get(thing, ""), "user": login_name(caller) if thing == SELF else USERS.get(thing, "")}
+    named = dict.fromkeys(PLACES, HOSTS.get(thing, "")) | {
+        "user": login_name(caller) if thing == SELF else USERS.get(thing, "")
+    }
     url = (route.template + question.query).format(**named, **question.path)
     if route is FEED:
         return await listened(api, url, headers)
@@ -91,8 +97,8 @@ def test_s02_every_route_has_a_row_and_every_row_a_route() -> None:
 
 def test_s02_every_route_with_an_object_is_asked_for_own_foreign_and_unknown_ones() -> None:
     for route in ROUTES:
-        for name, things in (("host", HOSTS), ("user", {SELF, *USERS})):
-            if name in route.placeholders:
+        for name, things in (*((place, HOSTS) for place in PLACES), ("user", {SELF, *USERS})):
+            if name in route.placeholders and route.action is not Action.ENTER:
                 assert all(question.allowed.keys() == set(things) for question in MATRIX[key(route)]), key(route)
 
 
@@ -125,7 +131,7 @@ async def test_s02_every_refusal_of_a_privileged_action_is_written_down(
 
 
 @pytest.mark.parametrize("way", ["X-Auth-Token", "cookie"])
-@pytest.mark.parametrize("route", [route for route in ROUTES if "host" in route.placeholders], ids=key)
+@pytest.mark.parametrize("route", [route for route in ROUTES if {*PLACES} & {*route.placeholders}], ids=key)
 async def test_s02_however_a_token_is_shown_it_opens_the_same(
     api: Api, callers: Callers, route: Route, way: str
 ) -> None:

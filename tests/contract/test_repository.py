@@ -19,6 +19,7 @@ from hbc import wire
 from hbc.cli import main as hbc_main
 from hbd.cli import main as hbd_main
 from hbd.receivers import agent_frames
+from hbd.remote import frames
 
 ROOT = Path(__file__).resolve().parents[2]
 PRODUCT = ("hbd", "hbc")
@@ -249,11 +250,17 @@ def test_direct_dependencies_are_few() -> None:
 # -------------------------------------------------------------------------------------------------------- the wire
 
 
-@pytest.mark.parametrize("name", ["Hello", "Report", "Bye"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("Hello", "Report", "Bye"),
+        *("Offers", "Policy", "OfferedCommand", "OfferedRoot", "Started", "Output", "Result", "Unopened"),
+    ],
+)
 def test_the_daemon_reads_the_frames_the_agent_writes(name: str) -> None:
     hints = typing.get_type_hints(getattr(wire, name), include_extras=True)
     written = {key: typing.get_origin(hint) is not typing.NotRequired for key, hint in hints.items() if key != "type"}
-    struct = getattr(agent_frames, name)
+    struct = getattr(agent_frames, name, None) or getattr(frames, name)
     read = {field.encode_name: field.required for field in msgspec.structs.fields(struct)}
     assert read.keys() == written.keys()
     assert {key for key, required in read.items() if required} <= {key for key, always in written.items() if always}

@@ -14,6 +14,7 @@ from hbd.access import (
     NO_TOKENS,
     NO_USERS_YET,
     STRANGER,
+    WITHOUT_USERS,
     Action,
     Identity,
     Role,
@@ -41,7 +42,7 @@ class Host(Struct):
 
 OWN = {Action.ENTER, Action.SELF, Action.CREDENTIALS}
 MONITOR = {Action.VIEW, Action.ACKNOWLEDGE}
-MANAGER = MONITOR | {Action.MANAGE}
+MANAGER = MONITOR | {Action.MANAGE, Action.REMOTE}
 OWNER = MANAGER | {Action.OWN}
 EVERYTHING = set(Action)
 
@@ -148,8 +149,8 @@ def test_a_denial_says_what_is_missing(identity: Identity, action: Action, host:
 
 
 @pytest.mark.parametrize(("host", "changes"), list(product([None, Host()], [False, True])))
-def test_without_users_everybody_may_do_all_but_make_users(host: Host | None, changes: bool) -> None:
-    assert granted(EVERYBODY, host, changes=changes) == EVERYTHING - {Action.ACCOUNTS, Action.CREDENTIALS}
+def test_without_users_everybody_may_do_all_but_make_users_and_act_on_hosts(host: Host | None, changes: bool) -> None:
+    assert granted(EVERYBODY, host, changes=changes) == EVERYTHING - WITHOUT_USERS.keys()
 
 
 def test_without_users_it_is_said_how_to_make_one() -> None:
