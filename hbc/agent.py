@@ -11,19 +11,26 @@ import logging
 import math
 import signal
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from hbc import __version__
+from hbc.belongings import within_reach
 from hbc.collect import Collector
+from hbc.commands.journal import Journal
+from hbc.commands.runner import Runner
 from hbc.config import INTERVAL_LEAST, INTERVAL_MOST, Config
 from hbc.heartbeat import Heart
 from hbc.identity import Identity
 from hbc.link import Link, Reason
 from hbc.outbox import Outbox
 from hbc.plugins.build import build
+from hbc.plugins.watched_processes import WatchedProcesses
+from hbc.policy import policy_of
 from hbc.spool import Spool
+from hbc.streams import Streams, opener_of
 from hbc.wire import (
     HEARTBEAT_PORT,
     MAX_FRAME_BYTES,
@@ -40,6 +47,7 @@ log = logging.getLogger(__name__)
 PAYLOAD_BYTES = MAX_FRAME_BYTES - 1024  # of the samples in one report; the rest is for the frame around them
 _GOODBYE_SECONDS = 2.0
 _LAST_SECONDS = 1.0
+_COMMANDS_SECONDS = 1.0  # for what still runs to be killed, and for its outcome to be on disk
 _PRIME_SECONDS = 1.0  # between the two readings that the first rates are made from
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _SYSTEMD = Path("/run/systemd/system")
@@ -60,12 +68,35 @@ class Agent:
         self.outbox = Outbox(spool)
         self.interval = config.interval
         self._identity = identity
+        self.policy = policy_of(config, identity.state, spool.path)
+        if self.policy.problem:
+            log.error("nothing is allowed here: %s", self.policy.problem)
+        for problem in within_reach(config):
+            log.warning("%s", config.locate(problem))
+        self.journal = Journal(identity.state, identity.boot_id, time.time)
+        works = {"update_agent": self._update}
+        self.runner = Runner(self.policy, self.journal, lambda frame: self.link.send(frame), works=works)
+        self.fresh: Path | None = None
+        """a package that is to take the place of this agent's, once ``run`` has ended"""
         self.link = Link(
             config.servers,
             self.outbox,
             hello=self._hello,
             on_welcome=self._welcomed,
             advise=self._advise,
+            trust=config.trust,
+            handlers={
+                "watch": self._watch,
+                "command": self.runner.command,
+                "cancel": self.runner.cancel,
+                "open": lambda frame: self.streams.open(frame),
+            },
+        )
+        self.streams = Streams(
+            opener_of(self.policy),
+            tell=self.link.send,
+            linked=lambda: self.link.connected,
+            most=self.policy.limits.streams,
             trust=config.trust,
         )
         self.heart = Heart(
@@ -89,6 +120,10 @@ class Agent:
                 await asyncio.to_thread(self.spool.open, now=time.monotonic(), wall=time.time())
             except OSError as error:
                 log.error("the spool cannot be used, reports wait in memory: %s", error)
+            try:
+                await asyncio.to_thread(self.journal.open)
+            except OSError as error:
+                log.error("the record of commands cannot be used, all are refused: %s", error)
             parts = (self.heart.run(), self.link.run(), self._measure(), self._stop.wait())
             tasks = [loop.create_task(part) for part in parts]
             beating, linking, measuring, _ = tasks
@@ -100,6 +135,7 @@ class Agent:
             for task in tasks:
                 task.cancel()
             self.spool.close()
+            self.journal.close()
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 loop.remove_signal_handler(number)
 
@@ -112,6 +148,8 @@ class Agent:
         measuring.cancel()
         reason: Reason = "shutdown" if await asyncio.to_thread(machine_stops) else "stopped"
         log.info("stopping (%s)", reason)
+        remote = {asyncio.create_task(part) for part in (self.runner.close(), self.streams.end())}
+        await asyncio.wait(remote, timeout=_COMMANDS_SECONDS)
         self.link.stop(reason)
         await asyncio.gather(
             asyncio.wait({linking}, timeout=_GOODBYE_SECONDS),
@@ -220,9 +258,40 @@ class Agent:
             except OSError as error:
                 log.error("the new key cannot be kept and is lost at the end of this run: %s", error)
         self._obey_interval(welcome.get("interval"))
+        try:
+            self._watch({"names": welcome.get("watch", [])})
+        except ValueError as error:
+            log.warning("the server wants processes watched that cannot be: %s", error)
+        self.runner.linked(welcome.get("time"))
+        self.streams.server = server
         port = welcome.get("heartbeat_port")
         usable = isinstance(port, int) and not isinstance(port, bool) and 0 <= port <= 65535
         self._aim(server, port if usable else HEARTBEAT_PORT)
+
+    async def _update(self, params: Mapping[str, Any], say: Callable[[str], None]) -> Callable[[], None] | None:
+        """The command ``update_agent``."""
+        from hbc import update
+
+        fresh = await update.fetch(
+            params, self.streams.server, self._identity.key, self.config.trust, self.config.source
+        )
+        if fresh is None:
+            say(f"hbc {__version__} is what the daemon has; nothing is changed\n")
+            return None
+        say(f"hbc {__version__} becomes {params['version']}\n")
+
+        def begin_anew() -> None:
+            self.fresh = fresh
+            self.stop()
+
+        return begin_anew
+
+    def _watch(self, frame: dict[str, Any]) -> None:
+        """Which processes the daemon wants watched. Where the plugin is switched off, none are."""
+        entry = self.collector.entries.get(WatchedProcesses.name)
+        if entry is not None and isinstance(entry.plugin, WatchedProcesses) and entry.plugin.watch(frame["names"]):
+            self.collector.hasten(entry.name)
+            self._rescheduled.set()
 
     def _advise(self, code: str) -> str:
         """What to know when the daemon refuses us with this code."""

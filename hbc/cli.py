@@ -12,6 +12,7 @@ from hbc import __version__
 
 if TYPE_CHECKING:  # each command imports what it needs: ``hbc --version`` should cost nothing
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from hbc.collect import Collector
     from hbc.config import Config
@@ -85,7 +86,9 @@ def _parser() -> argparse.ArgumentParser:
     command("once", _once, "collect once and print it as JSON; nothing is sent")
     plugins = command("plugins", _plugins, "list what can be measured here, and whether it works")
     plugins.add_argument("names", nargs="*", metavar="NAME", help="show the metrics of these, with units")
+    command("policy", _policy, "what hbd may do on this machine, by the config file")
     command("check-config", _check_config, "check the config file and the plugins; every problem is listed")
+    commands.add_parser("self-test").set_defaults(command=_self_test)  # for update.py, of the version that is to come
     return parser
 
 
@@ -128,20 +131,40 @@ def _run(options: argparse.Namespace) -> int:
     if identity.key is None:
         log.info("%s: asking to be enrolled", identity.about_key)
 
-    async def work() -> None:
-        await Agent(config, identity, spool).run()
+    async def work() -> Path | None:
+        agent = Agent(config, identity, spool)
+        await agent.run()
+        return agent.fresh
 
     loop = asyncio.new_event_loop()
     try:
-        loop.run_until_complete(work())
+        fresh = loop.run_until_complete(work())
     except SpoolLocked as error:
         raise Failed(f"hbc: {error}") from None
+    if fresh is not None:
+        _begin_anew(fresh)
     if len(threading.enumerate()) > 1:
         # A look-up of a name or a plugin hangs in a thread; the interpreter would wait for it, we need not.
         logging.shutdown()
         os._exit(0)
     loop.close()
     return 0
+
+
+def _begin_anew(fresh: Path) -> None:
+    """Put a new package in the place of the one that runs, and run that in this process. Does not return."""
+    import logging
+
+    from hbc.update import package_file, put_in_place
+
+    package = package_file()
+    assert package is not None, "what is not a package is not renewed"
+    try:
+        put_in_place(fresh, package)
+    except OSError as error:
+        logging.getLogger("hbc").error("the new version cannot be put in place, the old one goes on: %s", error)
+    logging.shutdown()
+    os.execv(sys.executable, [sys.executable, "-I", *sys.argv])  # noqa: S606  ourselves
 
 
 def _once(options: argparse.Namespace) -> int:
@@ -208,6 +231,7 @@ async def _measured(collector: Collector) -> list[Any]:
 
 
 def _check_config(options: argparse.Namespace) -> int:
+    from hbc.belongings import within_reach
     from hbc.config import ConfigError, examine, find
     from hbc.identity import KeyProblem, read_key
     from hbc.plugins.build import build
@@ -217,7 +241,7 @@ def _check_config(options: argparse.Namespace) -> int:
         config, problems = examine(find(options.config))
     except ConfigError as error:
         raise Failed(str(error)) from None
-    more = build(config.plugins, config.plugin_dirs, config.interval)[1]
+    more = build(config.plugins, config.plugin_dirs, config.interval)[1] + within_reach(config)
     if config.key_file is not None:
         try:
             read_key(config.key_file)
@@ -234,6 +258,32 @@ def _check_config(options: argparse.Namespace) -> int:
         raise Failed("\n".join(f"{head}{line}: {text}" if head else text for line, text in ordered))
     print(f"{config.source or 'no config file, the defaults'}: ok")
     return 0
+
+
+def _self_test(options: argparse.Namespace) -> int:
+    """Load every module: what ``run`` needs is imported on first use, where one that is broken is found too late."""
+    import importlib
+    import pkgutil
+
+    import hbc
+
+    for module in pkgutil.walk_packages(hbc.__path__, "hbc."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    importlib.import_module("websockets.asyncio.client")
+    print("every module can be loaded")
+    return 0
+
+
+def _policy(options: argparse.Namespace) -> int:
+    from hbc.policy import policy_of
+    from hbc.policy_text import lines
+
+    config = _configured(options)
+    policy = policy_of(config)
+    for line in lines(policy.summary(), str(config.source or "no config file")):
+        print(line)
+    return 1 if policy.problem else 0
 
 
 # ---------------------------------------------------------------------------------------------------------------- parts

@@ -8,19 +8,17 @@ from __future__ import annotations
 import os
 import re
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlsplit
 
+from hbc.allow import Allow, read_allow
+from hbc.reading import Reader, duration, plain_text, plain_texts, shown, whole
 from hbc.trust import SYSTEM_TRUST, Trust
 from hbc.wire import HTTP_PORT
 from hbc.yaml_text import parse
-
-T = TypeVar("T")
-D = TypeVar("D")
 
 DEFAULT_SERVER = f"http://127.0.0.1:{HTTP_PORT}"
 INTERVAL_LEAST, INTERVAL_MOST = 1.0, 3600.0  # seconds
@@ -28,8 +26,6 @@ MEGABYTE = 1 << 20
 
 _NAME = re.compile(r"[A-Za-z0-9._:-]{1,253}")
 _KEY = re.compile(r"[0-9a-f]{64}")
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)")
-_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _FILE_BYTES = MEGABYTE
 
 
@@ -59,17 +55,6 @@ class SpoolConfig:
 
 
 @dataclass(frozen=True)
-class Allow:
-    """What the daemon may ask of this machine; nothing unless it is listed."""
-
-    commands: tuple[str, ...] = ()
-    programs: tuple[str, ...] = ()
-    log_units: tuple[str, ...] = ()
-    log_paths: tuple[str, ...] = ()
-    file_roots: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class Config:
     """source: the file it came from, None for the defaults. Times in seconds."""
 
@@ -84,7 +69,7 @@ class Config:
     plugins: Mapping[str, Any] = field(default_factory=dict)
     plugin_dirs: tuple[Path, ...] = ()
     spool: SpoolConfig = SpoolConfig()
-    allow: Allow = Allow()
+    allow: Allow = field(default_factory=Allow)
     source: Path | None = None
     lines: Mapping[str, int] = field(default_factory=dict, repr=False, compare=False)
 
@@ -105,9 +90,13 @@ def find(explicit: str | None, environment: Mapping[str, str] = os.environ) -> P
     named = explicit or environment.get("HBC_CONFIG")
     if named:
         return Path(named)
+    return next((path for path in usual_places(environment) if path.is_file()), None)
+
+
+def usual_places(environment: Mapping[str, str] = os.environ) -> tuple[Path, ...]:
+    """Where a config file is looked for that nobody has named, the first that is there counts."""
     home = Path(environment.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    usual = (Path("hbc.yaml"), home / "hbc" / "config.yaml", Path("/etc/hbc/config.yaml"))
-    return next((path for path in usual if path.is_file()), None)
+    return Path("hbc.yaml"), home / "hbc" / "config.yaml", Path("/etc/hbc/config.yaml")
 
 
 def load(path: Path | None) -> Config:
@@ -133,7 +122,7 @@ def examine(path: Path | None) -> tuple[Config, list[tuple[int, str]]]:
     if len(raw) > _FILE_BYTES:
         raise ConfigError([f"{path}: larger than {_FILE_BYTES} bytes: that is no configuration"])
     tree, lines, problems = parse(raw)
-    reader = _Reader(tree, lines, problems)
+    reader = Reader(tree, lines, problems)
     config = _read(reader, path)
     return config, sorted(reader.problems, key=lambda problem: problem[0])
 
@@ -146,64 +135,17 @@ def machine_name() -> str:
 # ----------------------------------------------------------------------------------------------------- values to Config
 
 
-class _Reader:
-    """One mapping of the file. Every getter gives the default, and notes a problem, when a value cannot be used."""
-
-    def __init__(self, values: Any, lines: Mapping[str, int], problems: list[tuple[int, str]], path: str = "") -> None:
-        self.problems = problems
-        self._path = path
-        self.lines = lines
-        self._values: dict[str, Any] = {}
-        self._known: list[str] = []
-        if isinstance(values, dict):
-            self._values = values
-        elif values is not None:
-            self.note("", f"must be a section of `key: value` lines, not {_shown(values)}")
-
-    def get(self, key: str, check: Callable[[Any], T], default: D) -> T | D:
-        """check: turns the value into what is wanted, or raises ValueError with the reason."""
-        self._known.append(key)
-        value = self._values.get(key)
-        if value is None:
-            return default
-        try:
-            return check(value)
-        except ValueError as error:
-            self.note(key, str(error))
-            return default
-
-    def section(self, key: str) -> _Reader:
-        self._known.append(key)
-        return _Reader(self._values.get(key), self.lines, self.problems, self._below(key))
-
-    def close(self) -> None:
-        """Call when every key was asked for: what is left is unknown."""
-        for key in self._values:
-            if key not in self._known:
-                close = get_close_matches(key, self._known, n=1)
-                hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(self._known)}"
-                self.note(key, f"there is no such key; {hint}")
-
-    def _below(self, key: str) -> str:
-        return ".".join(part for part in (self._path, key) if part)
-
-    def note(self, key: str, reason: str) -> None:
-        below = self._below(key)
-        self.problems.append((self.lines.get(below, 1), f"{below}: {reason}"))
-
-
-def _read(top: _Reader, path: Path) -> Config:
+def _read(top: Reader, path: Path) -> Config:
     def local(value: Any) -> Path:
-        return path.parent / Path(_text(value)).expanduser()
+        return path.parent / Path(plain_text(value)).expanduser()
 
     def folders(value: Any) -> tuple[Path, ...]:
-        return tuple(local(text) for text in _texts(value))
+        return tuple(local(text) for text in plain_texts(value))
 
     key = top.get("key", key_text, None)
     key_file = top.get("key_file", local, None)
     heartbeat = top.section("heartbeat")
     spool = top.section("spool")
-    allow = top.section("allow")
     config = Config(
         servers=top.get("server", _servers, (DEFAULT_SERVER,)),
         key=key,
@@ -211,25 +153,19 @@ def _read(top: _Reader, path: Path) -> Config:
         trust=Trust(top.get("ca_file", local, None), top.get("pin_file", local, None)),
         name=top.get("name", host_name, "") or machine_name(),
         interval=top.get("interval", interval, 10.0),
-        tags=top.get("tags", _texts, ()),
+        tags=top.get("tags", plain_texts, ()),
         heartbeat=HeartbeatConfig(
-            port=heartbeat.get("port", _whole(0, 65535), None),
+            port=heartbeat.get("port", whole(0, 65535), None),
             interval=heartbeat.get("interval", interval, None),
         ),
         plugins=top.get("plugins", _plugins, {}),
         plugin_dirs=top.get("plugin_dirs", folders, ()),
         spool=SpoolConfig(
             path=spool.get("path", local, None),
-            max_bytes=spool.get("max_mb", _whole(1, 1 << 20), 256) * MEGABYTE,
+            max_bytes=spool.get("max_mb", whole(1, 1 << 20), 256) * MEGABYTE,
             max_age=spool.get("max_days", _days, 7.0) * 86400,
         ),
-        allow=Allow(
-            commands=allow.get("commands", _texts, ()),
-            programs=allow.get("programs", _paths, ()),
-            log_units=allow.get("log_units", _texts, ()),
-            log_paths=allow.get("log_paths", _paths, ()),
-            file_roots=allow.get("file_roots", _paths, ()),
-        ),
+        allow=read_allow(top.section("allow")),
         source=path,
         lines=top.lines,
     )
@@ -237,17 +173,9 @@ def _read(top: _Reader, path: Path) -> Config:
         top.note("key_file", "give either key or key_file")
     if config.trust.ca_file is not None and config.trust.pin_file is not None:
         top.note("pin_file", "give either ca_file or pin_file")
-    for section in (top, heartbeat, spool, allow):
+    for section in (top, heartbeat, spool):
         section.close()
     return config
-
-
-def duration(value: Any) -> float:
-    """Seconds of ``3``, ``0.5``, ``90s``, ``5m``, ``1h``. Raises ValueError."""
-    match = None if isinstance(value, bool) else _DURATION.fullmatch(str(value).strip())
-    if match is None:
-        raise ValueError(f"{_shown(value)} is no duration; write seconds (30) or 90s, 5m, 1h")
-    return float(match[1]) * _UNITS[match[2]]
 
 
 def interval(value: Any) -> float:
@@ -260,7 +188,7 @@ def interval(value: Any) -> float:
 
 def server_url(value: Any) -> str:
     """An http or https address. Raises ValueError."""
-    text = _text(value)
+    text = plain_text(value)
     try:
         parts = urlsplit(text)
         port = parts.port
@@ -288,7 +216,7 @@ def key_text(value: Any) -> str:
 
 def host_name(value: Any) -> str:
     """What the daemon may call this machine. Raises ValueError."""
-    text = _text(value)
+    text = plain_text(value)
     if not _NAME.fullmatch(text):
         raise ValueError(f"{text!r} is no host name: 1-253 letters, digits, '.', '_', '-' and ':' can be used")
     return text
@@ -303,46 +231,11 @@ def _servers(value: Any) -> tuple[str, ...]:
 
 def _plugins(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise ValueError(f"must be a section with one entry a plugin, not {_shown(value)}")
+        raise ValueError(f"must be a section with one entry a plugin, not {shown(value)}")
     return value
 
 
 def _days(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0.01 <= value <= 3650:
-        raise ValueError(f"{_shown(value)} is no number of days from 0.01 to 3650")
+        raise ValueError(f"{shown(value)} is no number of days from 0.01 to 3650")
     return float(value)
-
-
-def _whole(least: int, most: int) -> Callable[[Any], int]:
-    def check(value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            raise ValueError(f"{_shown(value)} is no whole number from {least} to {most}")
-        return value
-
-    return check
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value:
-        hint = f'; write "{_shown(value)}"' if isinstance(value, bool | int | float) else ""
-        raise ValueError(f"must be a text, not {_shown(value)}{hint}")
-    return value
-
-
-def _texts(value: Any) -> tuple[str, ...]:
-    """A list of texts; one alone is a list of one."""
-    return tuple(_text(item) for item in (value if isinstance(value, list) else [value]))
-
-
-def _paths(value: Any) -> tuple[str, ...]:
-    paths = _texts(value)
-    for path in paths:
-        if not path.startswith("/"):
-            raise ValueError(f"{path!r} must begin with /")
-    return paths
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, dict | list):
-        return "a section" if isinstance(value, dict) else "a list"
-    return str(value).lower() if isinstance(value, bool) else repr(value)

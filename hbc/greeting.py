@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit, urlunsplit
 
@@ -33,11 +33,11 @@ class Refused(Exception):
         self.code = code
 
 
-def link_url(server: str) -> str:
+def link_url(server: str, path: str = LINK_PATH) -> str:
     """The WebSocket address behind a configured server: https becomes wss, http ws; a path before ours is kept."""
     parts = urlsplit(server)
     scheme = {"https": "wss", "http": "ws"}.get(parts.scheme, parts.scheme)
-    return urlunsplit((scheme, parts.netloc, parts.path.rstrip("/") + LINK_PATH, "", ""))
+    return urlunsplit((scheme, parts.netloc, parts.path.rstrip("/") + path, "", ""))
 
 
 async def greet(
@@ -46,7 +46,7 @@ async def greet(
     """An open link and its welcome. Raises Refused, or OSError and its like when there is no talking to the server."""
     from websockets.exceptions import WebSocketException
 
-    socket = await _connect(server, trust)
+    socket = await connect(link_url(server), trust)
     try:
         await socket.send(json.dumps(hello()))
         async with asyncio.timeout(OPEN_TIMEOUT):
@@ -62,17 +62,22 @@ async def greet(
         raise
 
 
-async def _connect(server: str, trust: Trust) -> ClientConnection:
-    from websockets.asyncio.client import connect
+async def connect(
+    url: str, trust: Trust, *, headers: Mapping[str, str] | None = None, pings: bool = True
+) -> ClientConnection:
+    """A WebSocket. pings: whether a peer that does not answer them in time is taken for gone.
+
+    Raises Refused, or OSError and its like.
+    """
+    from websockets.asyncio.client import connect as connect_
     from websockets.exceptions import InvalidStatus, WebSocketException
 
-    class Here(connect):
-        """The hello carries the key: it goes to the server that the config names and nowhere else."""
+    class Here(connect_):
+        """A hello carries the key, a stream its token: they go to the server that the config names, nowhere else."""
 
         def process_redirect(self, exc: Exception) -> Exception:
             return exc
 
-    url = link_url(server)
     try:
         secured = trust.context() if url.startswith("wss:") else None
         socket = await Here(
@@ -80,11 +85,12 @@ async def _connect(server: str, trust: Trust) -> ClientConnection:
             ssl=secured,
             compression=None,
             open_timeout=OPEN_TIMEOUT,
-            ping_interval=PING_SECONDS,
+            ping_interval=PING_SECONDS if pings else None,
             ping_timeout=PING_SECONDS,
             close_timeout=CLOSE_TIMEOUT,
             max_size=MAX_FRAME_BYTES,
             user_agent_header=f"hbc/{__version__}",
+            additional_headers=headers,
         )
     except InvalidStatus as error:
         text = f"the server answered {error.response.status_code}"

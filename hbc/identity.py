@@ -34,6 +34,7 @@ class Identity:
         self.event: Literal["booted", "started"] = "started"
         self.key = key
         self.key_hash = None if key is None else key_hash(key)
+        self.state = state
         self._key_file = key_file
         self._source = source or str(key_file)
         self._boot_file = state / "boot_id"

@@ -7,7 +7,7 @@ The link is a WebSocket at ``LINK_PATH`` carrying JSON text frames, each an obje
 unknown types are ignored on both sides, so that versions may differ by one either way.
 
 agent → daemon: hello (first, once), report, bye; offers, started, output, result, unopened.
-daemon → agent: welcome or refused, ack, busy; command, cancel, open.
+daemon → agent: welcome or refused, ack, busy; watch; command, cancel, open.
 
 Logs and files do not go over the link, where they would be in the way of reports: the daemon asks for them (open), and
 the agent makes a connection of its own for each, at ``STREAM_PATH``.
@@ -25,12 +25,14 @@ from typing import Any, Literal, NamedTuple, NotRequired, TypedDict
 PROTOCOL = 1
 LINK_PATH = "/api/0/agent/link"
 STREAM_PATH = "/api/0/agent/stream"
+STREAM_HEADER, STREAM_TOKEN_HEADER = "Hbd-Stream", "Hbd-Stream-Token"  # of that request: id and token of Open
 HEARTBEAT_PORT = 50003
 HTTP_PORT = 50004
 MAX_FRAME_BYTES = 1 << 20  # one report at the most; the daemon closes the link on a larger frame
 MAX_SAMPLES_PER_REPORT = 256
 MAX_SAMPLE_BYTES = 128 << 10  # of one sample's data as JSON; the daemon rejects a larger one
 MAX_SEQ = 1 << 53  # of reports and heartbeats; what every JSON reader can count
+MAX_WATCHED = 250  # processes of one host; what is told of them fits into one sample
 
 
 class Hello(TypedDict):
@@ -59,6 +61,7 @@ class Welcome(TypedDict):
 
     interval: seconds between reports that the daemon's config wants for this host; left out: the agent's own.
     key: the agent's new key, given once, when the daemon has just enrolled it.
+    watch: names of the processes to look after, as in ``Watch``; left out: none.
     heartbeat_port: where UDP heartbeats go, 0 when the daemon takes none. time: the daemon's wall clock.
     """
 
@@ -70,6 +73,7 @@ class Welcome(TypedDict):
     heartbeat_port: int
     interval: NotRequired[float]
     key: NotRequired[str]
+    watch: NotRequired[list[str]]
 
 
 class Refused(TypedDict):
@@ -136,6 +140,14 @@ class Bye(TypedDict):
     reason: Literal["stopped", "shutdown"]
 
 
+class Watch(TypedDict):
+    """Look after the processes of these names and of no others, in the sample ``watched_processes`` of every round.
+    Sent when that is not what the welcome said, or the frame before."""
+
+    type: Literal["watch"]
+    names: list[str]
+
+
 # --------------------------------------------------------------------------------------------------- remote control
 
 
@@ -155,14 +167,14 @@ class OfferedRoot(TypedDict):
 class Policy(TypedDict):
     """What the host's own config lets the daemon do; all empty: nothing. user: as whom the agent runs.
 
-    programs, services: none named means any, where the command is allowed at all. problem: why nothing is allowed
+    programs, services: null means any, where the command is allowed at all. problem: why nothing is allowed
     although the config says more (others could write its file, say), "" as a rule. limits: by name, in the unit of
     their name.
     """
 
     commands: list[OfferedCommand]
-    programs: list[str]
-    services: list[str]
+    programs: list[str] | None
+    services: list[str] | None
     log_units: list[str]
     log_paths: list[str]
     file_roots: list[OfferedRoot]
@@ -183,6 +195,7 @@ class Command(TypedDict):
     """Run this, once: an id that the agent's journal has is never run again, it is answered with what became of it.
 
     issued, expires: the daemon's wall clock (compare ``Welcome.time``); after ``expires`` it is not started any more.
+    time: what that clock says as this is sent; it may have been set since the welcome.
     """
 
     type: Literal["command"]
@@ -191,6 +204,7 @@ class Command(TypedDict):
     params: dict[str, Any]
     issued: float
     expires: float
+    time: NotRequired[float]
 
 
 class Cancel(TypedDict):
@@ -237,7 +251,8 @@ class Result(TypedDict):
 class Open(TypedDict):
     """Make a connection to ``STREAM_PATH`` and show this token there, which is good once and for a short time.
 
-    kind: ``logs``, ``download``, ``upload`` or ``list``.
+    kind: ``logs``, ``download``, ``upload``, ``arrived`` (how much of an upload is there) or ``list``. What is said
+    over the stream stands in ``hbc/talks.py`` and ``hbd/remote/streams.py``.
     """
 
     type: Literal["open"]
@@ -248,11 +263,12 @@ class Open(TypedDict):
 
 
 class Unopened(TypedDict):
-    """That stream is not to be had. code: ``denied`` by the host's policy, ``missing``, ``busy`` or ``failed``."""
+    """That stream is not to be had. code: ``denied`` by the host's policy, ``missing``, ``busy``, too ``large``, in
+    ``conflict`` with what is there, or ``failed`` for another reason."""
 
     type: Literal["unopened"]
     id: str
-    code: Literal["denied", "missing", "busy", "failed"]
+    code: Literal["denied", "missing", "busy", "large", "conflict", "failed"]
     reason: str
 
 

@@ -6,10 +6,12 @@ from hbc.plugins.cpu_monitor import CpuMonitor
 from hbc.plugins.disk_monitor import DiskMonitor
 from hbc.plugins.exec_program import ExecProgram
 from hbc.plugins.memory_monitor import MemoryMonitor
+from hbc.plugins.nagios_runner import NagiosRunner
 from hbc.plugins.network_monitor import NetworkMonitor
 from hbc.plugins.os_info import OsInfo
 from hbc.plugins.process_monitor import ProcessMonitor
 from hbc.plugins.temperature import Temperature
+from hbc.plugins.watched_processes import WatchedProcesses
 
 PLUGINS: dict[str, type[Plugin]] = {
     plugin.name: plugin
@@ -19,9 +21,11 @@ PLUGINS: dict[str, type[Plugin]] = {
         DiskMonitor,
         NetworkMonitor,
         ProcessMonitor,
+        WatchedProcesses,
         OsInfo,
         Temperature,
         AgentMonitor,
         ExecProgram,
+        NagiosRunner,
     )
 }

@@ -40,6 +40,7 @@ class Machine:
 
     linux: read ``proc`` and ``sys``; otherwise psutil is asked. clock: seconds that never step, for rates.
     facts: what the rest of the agent tells about itself, shown by ``agent_monitor``.
+    shared: what several plugins use, each under a name of its own.
     """
 
     linux: bool = sys.platform.startswith("linux")
@@ -48,6 +49,7 @@ class Machine:
     etc: str = "/etc"
     clock: Callable[[], float] = time.monotonic
     facts: Mapping[str, Any] = field(default_factory=dict)
+    shared: dict[str, object] = field(default_factory=dict, repr=False, compare=False)
 
 
 HERE = Machine()
@@ -70,6 +72,7 @@ class Plugin:
     overtime: ClassVar[float] = 0.0  # seconds on top, for a plugin that keeps its timeout itself and tidies up then
     options: ClassVar[Mapping[str, str]] = {}  # option name → one-line help; others are refused
     standard: ClassVar[bool] = True  # runs without being named in the config
+    named: ClassVar[bool] = False  # not standard; runs under its own name once the config has a section for it
     has_rates: ClassVar[bool] = False  # its first sample lacks what needs two readings
 
     def __init__(self, options: Mapping[str, Any], machine: Machine = Machine()) -> None:

@@ -58,7 +58,7 @@ def build(
     classes = PLUGINS | classes
     entries = []
     for name in [
-        *(name for name in classes if classes[name].standard),
+        *(name for name, kind in classes.items() if kind.standard or (kind.named and name in config)),
         *(name for name in config if name not in classes),
     ]:
         try:
@@ -69,7 +69,7 @@ def build(
     problems += [
         f"plugins.{name}: it needs a name of its own: `my_check: {{type: {name}, …}}`"
         for name in config
-        if name in classes and not classes[name].standard
+        if name in classes and not classes[name].standard and not classes[name].named
     ]
     return entries, problems
 
@@ -151,7 +151,7 @@ def _class(name: str, classes: Mapping[str, type[Plugin]], section: Mapping[str,
         if wanted not in (None, name):
             raise _Wrong(f"type: {name} is a plugin already; give this one another name")
         return classes[name]
-    types = [other for other, kind in classes.items() if not kind.standard]
+    types = [other for other, kind in classes.items() if not kind.standard and not kind.named]
     if wanted is None:
         hint = _suggest(name, list(classes)) or f"; one of your own needs a type: {', '.join(types)}"
         raise _Wrong(f": there is no such plugin{hint}")

@@ -35,25 +35,40 @@ class ExecProgram(Plugin):
 
     def __init__(self, options: Mapping[str, Any], machine: Machine = HERE) -> None:
         super().__init__(options, machine)
-        more = options.get("env") or {}
-        if not isinstance(more, Mapping):
-            raise ValueError("env: a mapping of names to values is needed")
-        kept = {name: os.environ[name] for name in _KEPT_FROM_ENVIRONMENT if name in os.environ}
+        self._environment = environment(options)
         self._command = texts(options, "command", ())
         if not self._command or not self._command[0]:
             raise ValueError("command: a program is needed, as a list: [/usr/local/bin/check, --all]")
-        self._environment = kept | {"LC_ALL": "C"} | {str(name): str(value) for name, value in more.items()}
 
     def collect(self) -> Data:
         return parse(run(self._command, self._environment, self.limit))
 
 
-def run(command: tuple[str, ...], environment: Mapping[str, str], limit: float) -> str:
-    """What the program prints on stdout. It runs in a process group of its own, which is killed in the end whatever
-    happened; a child that leaves the group (``setsid``) is not ours to end.
+def environment(options: Mapping[str, Any]) -> dict[str, str]:
+    """The environment of a program: a little of our own, and the option ``env``. Raises ValueError."""
+    more = options.get("env") or {}
+    if not isinstance(more, Mapping):
+        raise ValueError("env: a mapping of names to values is needed")
+    kept = {name: os.environ[name] for name in _KEPT_FROM_ENVIRONMENT if name in os.environ}
+    return kept | {"LC_ALL": "C"} | {str(name): str(value) for name, value in more.items()}
 
-    Raises RuntimeError in words: it could not be started, took longer than limit seconds, printed more than
-    MOST_OUTPUT, or ended with another code than 0.
+
+def run(command: tuple[str, ...], environment: Mapping[str, str], limit: float) -> str:
+    """What the program prints on stdout. Raises RuntimeError like ``execute``, and when it fails."""
+    code, output, complaint = execute(command, environment, limit)
+    if code != 0:
+        how = f"exit code {code}" if code > 0 else f"killed by signal {-code}"
+        said = complaint.decode("utf-8", "replace").strip().partition("\n")[0][:300]
+        raise RuntimeError(f"{how}: {said}" if said else how)
+    return output.decode("utf-8", "replace")
+
+
+def execute(command: tuple[str, ...], environment: Mapping[str, str], limit: float) -> tuple[int, bytes, bytes]:
+    """The exit code of the program, negative for a signal, and what it prints on stdout and stderr.
+
+    It runs in a process group of its own, which is killed in the end whatever happened; a child that leaves the group
+    (``setsid``) is not ours to end. Raises RuntimeError in words: it could not be started, took longer than limit
+    seconds, or printed more than MOST_OUTPUT.
     """
     deadline = time.monotonic() + limit
     try:
@@ -80,11 +95,7 @@ def run(command: tuple[str, ...], environment: Mapping[str, str], limit: float) 
                 os.killpg(program.pid, signal.SIGKILL)
             except (ProcessLookupError, PermissionError):
                 pass  # nothing is left of it
-    if code != 0:
-        how = f"exit code {code}" if code > 0 else f"killed by signal {-code}"
-        said = complaint.decode("utf-8", "replace").strip().partition("\n")[0][:300]
-        raise RuntimeError(f"{how}: {said}" if said else how)
-    return output.decode("utf-8", "replace")
+    return code, output, complaint
 
 
 def _listen(program: subprocess.Popen[bytes], deadline: float) -> tuple[bytes, bytes]:

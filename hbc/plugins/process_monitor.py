@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from heapq import nlargest
 from typing import Any, ClassVar
 
 from hbc.plugins.base import HERE, MIB, Data, Machine, Metric, Plugin
-from hbc.plugins.processes import Process, ProcTable, PsutilTable
+from hbc.plugins.processes import Process, SharedTable, cpu_percents
 from hbc.plugins.rates import SHORTEST
 from hbc.plugins.settings import whole
 
@@ -43,14 +43,12 @@ class ProcessMonitor(Plugin):
     def __init__(self, options: Mapping[str, Any], machine: Machine = HERE) -> None:
         super().__init__(options, machine)
         self._top = whole(options, "top", 5, least=0, most=50)
-        self._table: ProcTable | PsutilTable | None = None
         self._before: tuple[float, dict[int, Process]] | None = None
 
     def collect(self) -> Data:
-        if self._table is None:
-            self._table = ProcTable(self.machine.proc) if self.machine.linux else PsutilTable()
-        table = self._table
-        now, processes = self.machine.clock(), table.read()
+        shared = SharedTable.of(self.machine)
+        table = shared.table
+        now, processes = shared.read()
         counts = dict.fromkeys(_STATES.values(), 0)
         threads = 0
         for process in processes:
@@ -83,21 +81,3 @@ class ProcessMonitor(Plugin):
             entry(process) for process in nlargest(self._top, processes, key=lambda p: p.rss) if process.rss
         ]
         return data
-
-
-def cpu_percents(before: Mapping[int, Process], now: Iterable[Process], elapsed: float) -> dict[int, float]:
-    """Pid to processor time as a percentage of one core, for those that used any within elapsed seconds.
-
-    A process that was not there before, or whose pid belonged to another, used all its time since.
-    """
-    percents = {}
-    for process in now:
-        last = before.get(process.pid)
-        if last is process:
-            continue
-        used = process.cpu_seconds
-        if last is not None and last.started == process.started:
-            used -= last.cpu_seconds
-        if used > 0:
-            percents[process.pid] = round(100 * used / elapsed, 1)
-    return percents

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from hbc.plugins.base import psutil_module, read
+from hbc.plugins.base import Machine, psutil_module, read
 
 # psutil's words for what Linux calls by a letter.
 _PSUTIL_STATES = {
@@ -18,6 +21,8 @@ _PSUTIL_STATES = {
     "idle": "I",
 }
 _MOST_KEPT_OPEN = 512  # each costs 4 kB in the kernel
+_CLOCK_WAS_SET = 1.0  # seconds by which it then jumps at the least
+_FRESH_SECONDS = 0.25  # plugins of one round share what was read so lately
 
 
 class Process(NamedTuple):
@@ -49,7 +54,9 @@ class ProcTable:
         self._parsed: dict[str, tuple[bytes, Process]] = {}
         self._most_open = min(_MOST_KEPT_OPEN, max(0, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4))
         self._page = os.sysconf("SC_PAGE_SIZE")
-        self._tick = 1 / os.sysconf("SC_CLK_TCK")
+        self.tick = 1 / os.sysconf("SC_CLK_TCK")
+        """seconds that ``Process.started`` counts"""
+        self._origin = 0.0
         self._users: dict[int, str] = {}
         self.memory_bytes = os.sysconf("SC_PHYS_PAGES") * self._page
 
@@ -105,22 +112,40 @@ class ProcTable:
             line[line.index(b"(") + 1 : end].decode("utf-8", "replace"),
             chr(fields[0][0]),
             int(fields[17]),
-            (int(fields[11]) + int(fields[12])) * self._tick,
+            (int(fields[11]) + int(fields[12])) * self.tick,
             int(fields[19]),
             int(fields[21]) * self._page,
         )
 
+    def origin(self) -> float:
+        """When ``Process.started`` was 0, in Unix seconds: when the machine booted, by the wall clock of now.
+
+        It stays the same until the clock is set. /proc/stat has it too, but containers may show their own there.
+        """
+        booted = time.time() - self.present()
+        if abs(booted - self._origin) >= _CLOCK_WAS_SET:
+            self._origin = booted
+        return self._origin
+
+    def present(self) -> float:
+        """Seconds from the origin to now; no setting of the clock moves it."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+
     def name(self, process: Process) -> str:
         """The program's name; the kernel cuts it at 15 characters, the command line may have the rest."""
         if len(process.title) == 15:
-            try:
-                program = read(f"{self._proc}/{process.pid}/cmdline").split(b"\0", 1)[0].decode("utf-8", "replace")
-            except OSError:
-                return process.title
-            full = program.rpartition("/")[2]
+            full = self.called(process)
             if full.startswith(process.title):
                 return full
         return process.title
+
+    def called(self, process: Process) -> str:
+        """By which name the program was called, without its folder; "" when it does not tell."""
+        try:
+            called = read(f"{self._proc}/{process.pid}/cmdline").split(b"\0", 1)[0].decode("utf-8", "replace")
+        except OSError:
+            return ""
+        return called.rpartition("/")[2]
 
     def user(self, process: Process) -> str:
         """Name of the user it runs as, or the number of one without a name."""
@@ -137,6 +162,8 @@ class PsutilTable:
     """The same by psutil, at twenty times the cost. What may not be seen counts as nothing."""
 
     _WANTED = ("name", "status", "num_threads", "cpu_times", "create_time", "memory_info", "username")
+
+    tick = 1.0
 
     def __init__(self) -> None:
         self._psutil = psutil_module()
@@ -164,11 +191,71 @@ class PsutilTable:
             )
         return processes
 
+    def origin(self) -> float:
+        return 0.0
+
+    def present(self) -> float:
+        return time.time()
+
     def name(self, process: Process) -> str:
+        return process.title
+
+    def called(self, process: Process) -> str:
         return process.title
 
     def user(self, process: Process) -> str:
         return self._users.get(process.pid, "")
+
+
+class Reading(NamedTuple):
+    """All processes of one moment. at: seconds of the machine's clock."""
+
+    at: float
+    processes: list[Process]
+
+
+class SharedTable:
+    """The table of a machine for all plugins that look at it: it is read once in a round, whoever asks first."""
+
+    def __init__(self, machine: Machine) -> None:
+        """Raises Unavailable where there is no way to read it."""
+        self.table: ProcTable | PsutilTable = ProcTable(machine.proc) if machine.linux else PsutilTable()
+        self._clock = machine.clock
+        self._lock = threading.Lock()  # a plugin that was given up may still be reading
+        self._last: Reading | None = None
+
+    @classmethod
+    def of(cls, machine: Machine) -> SharedTable:
+        """That of the machine. Raises Unavailable."""
+        shared = machine.shared.get(cls.__name__)
+        if not isinstance(shared, cls):
+            shared = machine.shared[cls.__name__] = cls(machine)
+        return shared
+
+    def read(self) -> Reading:
+        with self._lock:
+            now = self._clock()
+            if self._last is None or not 0 <= now - self._last.at < _FRESH_SECONDS:
+                self._last = Reading(now, self.table.read())
+            return self._last
+
+
+def cpu_percents(before: Mapping[int, Process], now: Iterable[Process], elapsed: float) -> dict[int, float]:
+    """Pid to processor time as a percentage of one core, for those that used any within elapsed seconds.
+
+    A process that was not there before, or whose pid belonged to another, used all its time since.
+    """
+    percents = {}
+    for process in now:
+        last = before.get(process.pid)
+        if last is process:
+            continue
+        used = process.cpu_seconds
+        if last is not None and last.started == process.started:
+            used -= last.cpu_seconds
+        if used > 0:
+            percents[process.pid] = round(100 * used / elapsed, 1)
+    return percents
 
 
 def _user_name(uid: int) -> str:

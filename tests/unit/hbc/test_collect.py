@@ -238,6 +238,34 @@ async def test_plugin_with_nothing_to_measure_is_asked_rarely():
     assert collector.next_due() == 100.0 + ASK_AGAIN_SECONDS
 
 
+async def test_plugin_that_is_hastened_is_asked_in_a_round_of_its_own():
+    collector = Collector([entry("a"), entry("b")])
+    await collector.round(0.0, 100.0)
+    collector.hasten("b")
+
+    assert collector.next_due() == -math.inf
+    assert [sample["plugin"] for sample in await collector.round(0.0, 103.0)] == ["b"]
+    assert collector.next_due() == 110.0
+
+
+async def test_plugin_that_is_hastened_while_it_says_that_there_is_nothing_is_asked_again_at_once():
+    def nothing():
+        collector.hasten("a")
+        raise Unavailable("nothing here")
+
+    collector = Collector([entry("a", nothing)])
+    await collector.round(0.0, 100.0)
+
+    assert collector.next_due() == -math.inf
+
+
+def test_hastening_what_is_not_there_does_nothing():
+    collector = Collector([])
+    collector.hasten("a")
+
+    assert collector.next_due() == math.inf
+
+
 async def test_prime_takes_the_first_reading_of_rates():
     readings = iter([{}, {"rate": 1.0}])
     rates = entry("a", lambda: next(readings))

@@ -73,7 +73,8 @@ def test_example_names_every_key() -> None:
         "timeout",
     ]
     keys += ["plugin_dirs", "spool", "path", "max_mb", "max_days", "allow", "commands", "programs", "log_units"]
-    for key in [*keys, "log_paths", "file_roots"]:
+    keys += ["log_paths", "file_roots", "read_roots", "services", "run", "limits", "output_kb", "parallel", "streams"]
+    for key in [*keys, "upload_mb", "download_mb"]:
         assert f"{key}:" in text, key
 
 

@@ -174,7 +174,7 @@ def test_linux_needs_no_psutil():
     code = (
         "import sys; sys.modules['psutil'] = None\n"
         "from hbc.plugins.build import build\n"
-        "entries, problems = build({'temperature': False})\n"
+        "entries, problems = build({'temperature': False, 'watched_processes': False})\n"
         "assert not problems, problems\n"
         "print(all(entry.plugin.collect() for entry in entries if entry.enabled))"
     )
