@@ -91,17 +91,18 @@ def shift_of(sent: float, received: float) -> float:
     return offset if offset is not None and abs(offset) > CLOCK_TOLERANCE_SECONDS else 0.0
 
 
-def _count(data: object) -> int:
+def count_metrics(data: object) -> int:
+    """How many values there are in it."""
     if isinstance(data, dict):
-        return sum(map(_count, data.values()))
+        return sum(map(count_metrics, data.values()))
     if isinstance(data, list):
-        return sum(map(_count, data))
+        return sum(map(count_metrics, data))
     return 1
 
 
 def check_size(samples: list[WireSample], limit: int) -> None:
     """Raises InvalidInput when a report says more than one may; ``sift`` then finds what can be kept of it."""
-    if sum(_count(sample.data) for sample in samples) > limit:
+    if sum(count_metrics(sample.data) for sample in samples) > limit:
         raise InvalidInput(f"more than {limit} metrics in one report", "samples")
     if any(len(encode(sample.data)) > wire.MAX_SAMPLE_BYTES for sample in samples):
         raise InvalidInput(f"more than {wire.MAX_SAMPLE_BYTES} bytes in one sample", "samples")
@@ -122,7 +123,7 @@ def sift(body: bytes, seq: int, limit: int) -> tuple[list[WireSample], list[wire
         name = part.get("plugin") if isinstance(part, dict) else None
         try:
             sample = msgspec.convert(_strict(part), WireSample)
-            size = _count(sample.data)
+            size = count_metrics(sample.data)
             if metrics + size > limit:
                 raise ValueError(f"more than {limit} metrics in one report")
             if len(encode(sample.data)) > wire.MAX_SAMPLE_BYTES:

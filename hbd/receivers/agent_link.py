@@ -7,7 +7,6 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Callable
-from ipaddress import IPv6Address, ip_address
 from typing import Any
 
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -15,12 +14,12 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from hbc import wire
 from hbd import addresses
 from hbd.config import Config
-from hbd.enrolment import Enrolment, LimitReached
+from hbd.enrolment import Enrolment, LimitReached, LiveKey
 from hbd.errors import Conflict, HbdError, InvalidInput, NotFound, StorageError
-from hbd.hosts import Host, Hosts
-from hbd.model import Beat, Family, Moment, Sample, is_host_name
+from hbd.hosts import Host
+from hbd.model import Beat, Moment, Sample, is_host_name
 from hbd.model import Report as ModelReport
-from hbd.pipeline import Outcome, Pipeline, Source
+from hbd.pipeline import Outcome, Pipeline
 from hbd.receivers.agent_frames import (
     MANY_METRICS_BYTES,
     OLDEST_SAMPLE_SECONDS,
@@ -37,6 +36,7 @@ from hbd.receivers.agent_frames import (
     shift_of,
     sift,
 )
+from hbd.receivers.doors import source_of
 from hbd.receivers.udp import Heartbeats
 from hbd.remote.frames import Frame
 from hbd.stats import Stats
@@ -72,7 +72,6 @@ class AgentLinks:
     def __init__(
         self,
         config: Config,
-        hosts: Hosts,
         enrolment: Enrolment,
         pipeline: Pipeline,
         heartbeats: Heartbeats,
@@ -89,11 +88,12 @@ class AgentLinks:
         self._closed = closed
         self.heartbeat_port = 0
         """where agents are told to send heartbeats; 0 until the sockets are bound"""
-        self._hosts = hosts
         self._enrolment = enrolment
         self._pipeline = pipeline
         self._heartbeats = heartbeats
         self._stats = stats
+        self.watched: Callable[[Host], list[str]] = lambda host: []
+        """names of the processes that the agent of a host is to look after; told with its welcome"""
         self.on_linked: list[Callable[[Host], None]] = []
         """called with every host whose agent was welcomed, once it can be sent something"""
         self.on_frame: dict[type, Callable[[Host, Any], None]] = {}
@@ -125,7 +125,7 @@ class AgentLinks:
         link: Link | None = None
         try:
             await socket.prepare(request)
-            link = await self._greet(socket, request.remote)
+            link = await self._greet(socket, request)
             if link is not None:
                 await self._register(link)
                 await link.run()
@@ -163,23 +163,30 @@ class AgentLinks:
         link = self._links.get(host.id)
         return link is not None and link.send(frame)
 
-    async def prove(self, host: Host) -> None:
-        """The key of a host has arrived at its agent. A disk that cannot note it now will at the next hello."""
+    def cut(self, key: LiveKey) -> None:
+        """End the link that was opened with a key which has just expired."""
+        link = self._links.get(key.host.id)
+        if link is not None and link.key.hash == key.hash:
+            link.cut()
+
+    async def prove(self, key: LiveKey) -> None:
+        """A key has arrived at its agent. A disk that cannot note it now will at the next hello."""
         try:
-            await self._enrolment.prove(host)
+            await self._enrolment.prove(key, Moment.now().wall)
         except StorageError as error:
-            log.warning("%s: %s", host.name, error)
+            log.warning("%s: %s", key.host.name, error)
 
     # -------------------------------------------------------------------------------------------------------- hello
 
-    async def _greet(self, socket: web.WebSocketResponse, remote: str | None) -> Link | None:
+    async def _greet(self, socket: web.WebSocketResponse, request: web.Request) -> Link | None:
         """Hear the hello; the link of an agent that is admitted, None when it was refused."""
+        remote = request.remote
         try:
             async with asyncio.timeout(HELLO_SECONDS):
                 first = await socket.receive()
             if first.type is not WSMsgType.TEXT:
                 raise Refusal("protocol", "a hello in a text frame comes first")
-            host, hello, key = await self._admit(first.data)
+            key, hello, made = await self._admit(first.data)
         except TimeoutError:
             self._refused("silent", "no hello", remote)
             await socket.close(code=WSCloseCode.POLICY_VIOLATION, message=b"no hello")
@@ -191,7 +198,7 @@ class AgentLinks:
                 await socket.send_str(encode(answer).decode())
                 await socket.close(code=WSCloseCode.POLICY_VIOLATION)
             return None
-        return Link(self, socket, host, hello, remote, key)
+        return Link(self, socket, key, hello, remote, made, request.transport)
 
     def _refused(self, code: str, reason: str, remote: str | None) -> None:
         self._stats.count("links_refused_total", reason=code)
@@ -202,8 +209,8 @@ class AgentLinks:
             self._refusals[code, remote] = now
             log.warning("an agent at %s was refused (%s): %s", remote, code, reason)
 
-    async def _admit(self, text: str) -> tuple[Host, Hello, str | None]:
-        """Who says hello; with the key that was just made, if one was. Raises Refusal."""
+    async def _admit(self, text: str) -> tuple[LiveKey, Hello, str | None]:
+        """With whose key somebody says hello; and that key itself if it was just made. Raises Refusal."""
         try:
             hello = decode_frame(text)
         except UNREADABLE as error:
@@ -213,18 +220,21 @@ class AgentLinks:
         if hello.protocol != wire.PROTOCOL:
             raise Refusal("protocol", f"this daemon speaks protocol {wire.PROTOCOL}, not {hello.protocol}")
         if hello.key:
-            host = self._enrolment.host_of(hello.key, Moment.now().wall)
-            if host is None:
+            made, key = None, self._enrolment.live(hello.key, Moment.now().wall)
+            if key is not None:
+                await self.prove(key)
+            if key is None or not self._enrolment.works(key, Moment.now().wall):  # it may have been revoked meanwhile
                 raise Refusal("key", "nobody has this key: it is wrong or was revoked")
-            made = None
-            await self.prove(host)
         else:
-            host, made = await self._enrol(hello)
-        if not host.enabled:
-            raise Refusal("disabled", f"host '{host.name}' is switched off in the config of the daemon")
-        return host, hello, made
+            made = await self._enrol(hello)
+            key = self._enrolment.live(made, Moment.now().wall)
+            assert key is not None, "it was made a moment ago"
+        if not key.host.enabled:
+            raise Refusal("disabled", f"host '{key.host.name}' is switched off on the daemon")
+        return key, hello, made
 
-    async def _enrol(self, hello: Hello) -> tuple[Host, str]:
+    async def _enrol(self, hello: Hello) -> str:
+        """The key that was made for somebody who has none. Raises Refusal."""
         if not is_host_name(hello.name):
             raise Refusal("name", "name: 1-253 letters, digits, '.', '_', '-' or ':' are allowed")
         if self.config.enrollment(self._closed()) != "open":
@@ -232,7 +242,7 @@ class AgentLinks:
         if self.config.is_dropped(hello.name):
             raise Refusal("disabled", f"host '{hello.name}' is in drophosts")
         try:
-            key = await self._enrolment.add(
+            return await self._enrolment.add(
                 hello.name, hello.tags, handed_out=True, max_hosts=self.config.limits.max_hosts
             )
         except LimitReached as error:
@@ -243,7 +253,6 @@ class AgentLinks:
             ) from None
         except HbdError as error:
             raise Refusal("busy", str(error), retry=BUSY_RETRY_SECONDS) from None
-        return self._hosts.require(hello.name), key
 
     async def _register(self, link: Link) -> None:
         """Welcome a link. The newest of a host counts: an older one is a connection whose end was never heard."""
@@ -278,22 +287,25 @@ class Link:
         self,
         links: AgentLinks,
         socket: web.WebSocketResponse,
-        host: Host,
+        key: LiveKey,
         hello: Hello,
         remote: str | None,
         new_key: str | None = None,
+        transport: asyncio.Transport | None = None,
     ) -> None:
-        """new_key: was made a moment ago, and goes out with the welcome."""
-        self.host = host
+        """key: that it was opened with. new_key: the same if it was made a moment ago; it goes out with the welcome."""
+        self.host = host = key.host
+        self.key = key
         self.hello = hello
         self.interval = host.interval or hello.interval
         """seconds between reports: what the config wants, else what the agent means to do"""
-        self.source = _peer(remote)
+        self.source = source_of(remote or "")
         self.connected = Moment.now()
         self.last_frame = self.connected.mono
         self._new_key = new_key
         self._links = links
         self._socket = socket
+        self._transport = transport
         self._in_flight = 0
         self._in_flight_bytes = 0
         self._room = asyncio.Event()
@@ -303,6 +315,7 @@ class Link:
         self._rejected: dict[str, list[wire.Rejected]] = {}
         self._problem = ""
         self._outgoing: list[bytes] = []
+        self._welcomed = False
         self._flushing: asyncio.Task[None] | None = None
 
     async def welcome(self, heartbeat_port: int) -> None:
@@ -318,7 +331,11 @@ class Link:
             words["interval"] = self.host.interval
         if self._new_key is not None:
             words["key"] = self._new_key
+        if watched := self._links.watched(self.host):
+            words["watch"] = watched
         await self._socket.send_str(encode(words).decode())
+        self._welcomed = True
+        self._go_out()
 
     async def run(self) -> None:
         """Read until the peer or we close."""
@@ -329,7 +346,7 @@ class Link:
             self.last_frame = now.mono
             if self._new_key is not None:  # whoever sends something after the welcome has got it, and the key with it
                 self._new_key = None
-                await self._links.prove(self.host)
+                await self._links.prove(self.key)
             self._take(frame.data, now)
             await self._wait_for_room()
         if self._flushing is not None:
@@ -346,26 +363,25 @@ class Link:
         except TimeoutError:
             if self._flushing is not None:  # it waits for a peer that does not read
                 log.warning("%s takes no answers; its link is cut", self.host.name)
-                self._cut()
+                self.cut()
                 raise ConnectionResetError from None
 
     def _unsent(self) -> int:
         kinds = (self._stored, self._failed, self._rejected)
         return sum(len(entries) for kind in kinds for entries in kind.values())
 
-    def _cut(self) -> None:
-        transport = self._socket.get_extra_info("transport")
+    def cut(self) -> None:
         if self._flushing is not None:
             self._flushing.cancel()
-        if transport is not None:
-            transport.abort()
+        if self._transport is not None:
+            self._transport.abort()
 
     async def close(self, code: int, reason: str) -> None:
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self._socket.close(code=code, message=reason.encode())
         except (TimeoutError, ConnectionError):
-            self._cut()
+            self.cut()
 
     def _take(self, text: str, now: Moment) -> None:
         try:
@@ -458,7 +474,8 @@ class Link:
         if len(self._outgoing) >= MAX_OUTGOING or self._socket.closed:
             return False
         self._outgoing.append(encode(frame))
-        self._go_out()
+        if self._welcomed:  # that is the first that an agent may hear
+            self._go_out()
         return True
 
     def _go_out(self) -> None:
@@ -497,16 +514,3 @@ def _version() -> str:
     from hbd import __version__
 
     return __version__
-
-
-def _peer(remote: str | None) -> Source:
-    """Family and address of a peer; an IPv4 address that came in over IPv6 is what it is."""
-    try:
-        address = ip_address((remote or "").partition("%")[0])
-    except ValueError:
-        return Source(None, remote)
-    if isinstance(address, IPv6Address):
-        if address.ipv4_mapped is None:
-            return Source(Family.IPV6, str(address))
-        address = address.ipv4_mapped
-    return Source(Family.IPV4, str(address))

@@ -22,9 +22,17 @@ class ForeignReports:
         self._sent: Counter[int] = Counter()
 
     async def take(
-        self, host: Host, samples: Sequence[Sample], now: Moment, *, source: Source, interval: float | None = None
+        self,
+        host: Host,
+        samples: Sequence[Sample],
+        now: Moment,
+        *,
+        source: Source,
+        interval: float | None = None,
+        alive: bool = True,
     ) -> None:
         """Take a report; it is on disk when this returns. interval: seconds until the next one is to be expected.
+        alive: whether it shows that the host lives.
 
         Raises InvalidInput when it can never be stored, StorageError when it cannot be now, NotFound when the host is
         gone.
@@ -37,9 +45,10 @@ class ForeignReports:
                 seq=self._sent[host.id],
                 samples=tuple(samples),
                 body=msgspec.json.encode(samples),
-                interval=host.interval or interval,
+                interval=max(host.interval, host.min_report_interval) if host.interval else interval,
                 family=source.family,
                 address=source.address,
+                alive=alive,
             ),
             now,
         )

@@ -13,23 +13,30 @@ from hbd.alerts import AlertEvent, AlertRow
 from hbd.derived import TrendRow
 from hbd.model import Message, Report, State
 from hbd.notices import NoticeRow
+from hbd.processes import ProcessSample
 from hbd.stats import Stats
 from hbd.store import alerts as _alerts
 from hbd.store import hosts as _hosts
 from hbd.store import hushing as _hushing
 from hbd.store import messages as _messages
 from hbd.store import notices as _notices
+from hbd.store import processes as _processes
 from hbd.store import samples as _samples
 from hbd.store import trends as _trends
 from hbd.store.accounts import AccountTables
 from hbd.store.alerts import AlertTables
 from hbd.store.audit import AuditLog
 from hbd.store.channels import ChannelTables
+from hbd.store.commands import CommandTables
 from hbd.store.database import Database
+from hbd.store.deployments import DeploymentTables
 from hbd.store.hosts import BeatRow, ConnectionRow, HostTables
 from hbd.store.hushing import HushTables
+from hbd.store.jobs import JobTables
 from hbd.store.messages import Messages
 from hbd.store.notices import NoticeTables
+from hbd.store.processes import ProcessTables
+from hbd.store.reports import ReportTables
 from hbd.store.routes import RouteTable
 from hbd.store.samples import Samples
 from hbd.store.trends import TrendTables
@@ -42,7 +49,7 @@ class Turn(Struct):
     states: host id → the state the journal told last. facts: host id → (operating system, agent version, agent's tags).
     alerts, events: where alerts stand now, and what was told of them. gone: (host id, path) of those that are no more.
     notices: what channels are to know because of them.
-    trends: of the hosts whose reports made a point.
+    trends: of the hosts whose reports made a point. processes: what the reports say of watched ones.
     """
 
     reports: list[tuple[Report, float]] = field(default_factory=list)
@@ -56,6 +63,7 @@ class Turn(Struct):
     events: list[AlertEvent] = field(default_factory=list)
     notices: list[NoticeRow] = field(default_factory=list)
     trends: list[TrendRow] = field(default_factory=list)
+    processes: list[ProcessSample] = field(default_factory=list)
 
     def rows(self) -> Iterator[tuple[str, Turn]]:
         """The same as turns of one row each, with the name of the row's kind."""
@@ -77,14 +85,19 @@ class Store:
         self.hosts = HostTables(self.database)
         self.messages = Messages(self.database)
         self.samples = Samples(self.database)
+        self.jobs = JobTables(self.database)
         self.trends = TrendTables(self.database)
+        self.processes = ProcessTables(self.database)
         self.accounts = AccountTables(self.database)
         self.audit = AuditLog(self.database)
         self.alerts = AlertTables(self.database)
         self.hushing = HushTables(self.database)
         self.notices = NoticeTables(self.database)
         self.channels = ChannelTables(self.database)
+        self.commands = CommandTables(self.database)
         self.routes = RouteTable(self.database)
+        self.deployments = DeploymentTables(self.database)
+        self.reports = ReportTables(self.database)
 
     async def open(self) -> None:
         await self.database.open()
@@ -107,6 +120,7 @@ class Store:
         def work(db: sqlite3.Connection) -> None:
             _samples.insert(db, turn.reports)
             _trends.save(db, turn.trends)
+            _processes.insert(db, turn.processes)
             _messages.insert(db, turn.messages)
             _hosts.save_connections(db, turn.connections.values())
             _hosts.save_beats(db, turn.beats.values())
