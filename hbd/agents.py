@@ -4,41 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple
+from typing import Any
 
-from hbd.enrolment import Enrolment
+from hbd.agent_register import AgentRegister
 from hbd.errors import NotFound
-from hbd.feed import Feed
 from hbd.hosts import Host, Hosts
-from hbd.hushing import Hushing
-from hbd.model import Moment
-from hbd.pipeline import Pipeline
 from hbd.presence import Presence
-from hbd.receivers.agent_link import AgentLinks
-from hbd.receivers.udp import Heartbeats
 from hbd.store import Store
 from hbd.store.audit import Entry
 
 
-class Running(NamedTuple):
-    """The parts of a running daemon that have to hear of a change."""
-
-    presence: Presence
-    pipeline: Pipeline
-    links: AgentLinks
-    heartbeats: Heartbeats
-    feed: Feed
-    hushing: Hushing
-
-
 class Agents:
-    """running: None where no daemon runs."""
+    """presence: None where no daemon runs."""
 
-    def __init__(self, enrolment: Enrolment, hosts: Hosts, store: Store, running: Running | None = None) -> None:
-        self._enrolment = enrolment
+    def __init__(self, register: AgentRegister, hosts: Hosts, store: Store, presence: Presence | None = None) -> None:
+        self._register = register
         self._hosts = hosts
         self._store = store
-        self._running = running
+        self._presence = presence
 
     def commands(self) -> dict[str, Callable[..., Awaitable[Any]]]:
         """By name, as ``control`` knows them."""
@@ -52,8 +35,7 @@ class Agents:
 
     async def add(self, name: str, by: str = "") -> str:
         """by: who gave the command, a user of the machine; it is told in the audit log."""
-        key = await self._enrolment.add(name)
-        await self._tell("enrolled", "agent.add", name, by)
+        _, key = await self._register.enrol(name, _entry("agent.add", name, by))
         return key
 
     async def list(self) -> list[dict[str, Any]]:
@@ -63,49 +45,32 @@ class Agents:
         return [self._line(host, seen.get(host.id)) for host in self._hosts]
 
     def _line(self, host: Host, seen: float | None) -> dict[str, Any]:
-        view = self._running.presence.view(host.id) if self._running else None
+        view = self._presence.view(host.id) if self._presence else None
         return {
             "name": host.name,
             "agent_id": host.agent_id,
-            "key": self._enrolment.has_key(host),
+            "key": self._register.has_key(host),
             "version": host.agent_version,
             "state": view.state if view else None,
             "last_seen": view.last_seen if view else seen,
         }
 
     async def rotate(self, name: str, by: str = "") -> str:
-        key = await self._enrolment.rotate(name)
-        await self._tell("the key was rotated", "agent.rotate", name, by)
-        return key
+        host = self._hosts.require(name)
+        return await self._register.rotate(host, _entry("agent.rotate", host.name, by))
 
     async def revoke(self, name: str, by: str = "") -> None:
-        await self._enrolment.revoke(name)
-        await self._tell("the key was revoked", "agent.revoke", name, by)
-        if self._running:
-            await self._running.links.drop(self._hosts.require(name), "the key was revoked")
+        host = self._hosts.require(name)
+        await self._register.revoke(host, _entry("agent.revoke", host.name, by))
 
     async def remove(self, name: str, by: str = "") -> None:
         """Delete a host, also one in drophosts, with all that is stored of it. Raises NotFound."""
         host = self._hosts.known(name)
         if host is None:
             raise NotFound(f"Host '{name}' not found")
-        await self._enrolment.remove(host)
-        await self._audit("agent.remove", host.name, by)
-        if self._running:
-            await self._running.links.drop(host, "this host was removed")
-            self._running.heartbeats.forget(host.id)
-            self._running.pipeline.forget(host)
-            self._running.hushing.forget(host.id)
-            self._running.pipeline.note(f"host {host.name} was removed", Moment.now())
+        await self._register.remove(host, _entry("agent.remove", host.name, by))
 
-    async def _tell(self, text: str, action: str, name: str, by: str) -> None:
-        """Write it into the journal and the audit log."""
-        host = self._hosts.require(name)
-        await self._audit(action, host.name, by)
-        if self._running:
-            self._running.pipeline.note(text, Moment.now(), host)
 
-    async def _audit(self, action: str, name: str, by: str) -> None:
-        detail = f"by {by}" if by else ""
-        entry = Entry(time=time.time(), user="", via="cli", action=action, object=f"host {name}", detail=detail)
-        await self._store.audit.add([entry])
+def _entry(action: str, name: str, by: str) -> Entry:
+    detail = f"by {by}" if by else ""
+    return Entry(time=time.time(), user="", via="cli", action=action, object=f"host {name}", detail=detail)

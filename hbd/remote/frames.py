@@ -11,6 +11,7 @@ Word = Annotated[str, Meta(max_length=64)]
 Line = Annotated[str, Meta(max_length=1024)]
 Text = Annotated[str, Meta(max_length=512 << 10)]
 Bytes = Annotated[int, Meta(ge=0)]
+Amount = Annotated[int, Meta(ge=0, le=1 << 53)] | Annotated[float, Meta(ge=0, le=1 << 53)]
 
 
 class OfferedCommand(Struct):
@@ -25,15 +26,16 @@ class OfferedRoot(Struct):
 
 
 class Policy(Struct):
-    """What a host lets the daemon do. problem: why it lets it do nothing although its config says more."""
+    """What a host lets the daemon do. programs, services: null means any. problem: why it lets it do nothing although
+    its config says more."""
 
     commands: Annotated[list[OfferedCommand], Meta(max_length=200)] = []
-    programs: Annotated[list[Line], Meta(max_length=200)] = []
-    services: Annotated[list[Line], Meta(max_length=200)] = []
+    programs: Annotated[list[Line], Meta(max_length=200)] | None = None
+    services: Annotated[list[Line], Meta(max_length=200)] | None = None
     log_units: Annotated[list[Line], Meta(max_length=200)] = []
     log_paths: Annotated[list[Line], Meta(max_length=200)] = []
     file_roots: Annotated[list[OfferedRoot], Meta(max_length=200)] = []
-    limits: dict[Word, int | float] = {}
+    limits: Annotated[dict[Word, Amount], Meta(max_length=100)] = {}
     user: Word = ""
     problem: Line = ""
 
@@ -68,7 +70,7 @@ class Result(Struct, tag="result"):
 
 class Unopened(Struct, tag="unopened"):
     id: Id
-    code: Literal["denied", "missing", "busy", "failed"]
+    code: Literal["denied", "missing", "busy", "large", "conflict", "failed"]
     reason: Line = ""
 
 
