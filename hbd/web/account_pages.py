@@ -18,14 +18,13 @@ from hbd.web import audit as log
 from hbd.web import layout
 from hbd.web.call import Call
 from hbd.web.channels import names
+from hbd.web.filtered import MAX_WORDS, ROWS, filtered, fits, number, words
 from hbd.web.layout import bare_page, page
 from hbd.web.origins import is_secure
 
-ROWS = 200  # of a table; the filter and links lead to the rest
 SESSIONS = 50
 ENTRIES = 100
 SUGGESTIONS = 500  # names that a field offers
-MAX_WORDS = 100  # characters of a filter
 SOURCES = {"local": "made here", "config": "config file", "oidc": "single sign-on", "proxy": "proxy"}
 WAYS = {
     "session": "signed in",
@@ -36,17 +35,6 @@ WAYS = {
     "daemon": "hbd itself",
 }
 OUTCOMES: dict[Outcome, tuple[str, str]] = {"done": ("UP", "●"), "refused": ("OVERDUE", "▲"), "failed": ("DOWN", "■")}
-
-
-class Filtered(NamedTuple):
-    """A part of a long list. first: the index of its first row; before, after: where the other parts are."""
-
-    q: str
-    total: int
-    matching: int
-    first: int
-    before: str | None
-    after: str | None
 
 
 class UserRow(NamedTuple):
@@ -140,15 +128,15 @@ async def users(call: Call) -> web.Response:
     """``?q=``: words that name, full name or role must contain."""
     accounts = call.parts.accounts
     everyone = accounts.everyone()
-    words = _words(call)
-    fitting = [user for user in everyone if _fits(words, (user.name, user.full_name, user.role))]
-    filtered = _filtered(call, "/users", len(everyone), len(fitting))
-    rows = [_user_row(call, user) for user in fitting[filtered.first : filtered.first + ROWS]]
+    wanted = words(call)
+    fitting = [user for user in everyone if fits(wanted, (user.name, user.full_name, user.role))]
+    part = filtered(call, "/users", len(everyone), len(fitting))
+    rows = [_user_row(call, user) for user in fitting[part.first : part.first + ROWS]]
     return await page(
         call,
         "users",
         guest=call.identity.open,
-        filtered=filtered,
+        filtered=part,
         rows=rows,
         sources=SOURCES,
         minimum=call.parts.config.auth.min_password_length,
@@ -157,16 +145,16 @@ async def users(call: Call) -> web.Response:
 
 async def access(call: Call) -> web.Response:
     """``?q=``: words that the name of a host or of those who may something with it must contain."""
-    hosts, words = visible(call.identity, call.parts.hosts), _words(call)
-    fitting = [host for host in hosts if _fits(words, (host.name, host.owner or "", *host.managers, *host.monitors))]
-    filtered = _filtered(call, "/access", len(hosts), len(fitting))
+    hosts, wanted = visible(call.identity, call.parts.hosts), words(call)
+    fitting = [host for host in hosts if fits(wanted, (host.name, host.owner or "", *host.managers, *host.monitors))]
+    part = filtered(call, "/access", len(hosts), len(fitting))
     return await page(
         call,
         "access",
         guest=call.identity.open,
         everything=sees_everything(call.identity),
-        filtered=filtered,
-        rows=[_host_row(call.identity, host) for host in fitting[filtered.first : filtered.first + ROWS]],
+        filtered=part,
+        rows=[_host_row(call.identity, host) for host in fitting[part.first : part.first + ROWS]],
         known=sorted(_known_users(call, hosts), key=str.lower)[:SUGGESTIONS],
     )
 
@@ -178,7 +166,7 @@ async def audit(call: Call) -> web.Response:
     )
     known: Outcome | Literal[""] = next((known for known in OUTCOMES if known == outcome), "")
     asked = {"user": user, "action": action, "outcome": str(known)}
-    before = _number(call, "before")
+    before = number(call, "before")
     query = log.AuditQuery(limit=ENTRIES, before=before, user=user, action=action, outcome=known)
     entries, following = await log.found(call, query)
     given = {name: value for name, value in asked.items() if value}
@@ -237,35 +225,3 @@ def _known_users(call: Call, hosts: Iterable[Host]) -> set[str]:
         return {user.name for user in call.parts.accounts.everyone()}
     met = {name for host in hosts for name in (host.owner, *host.managers, *host.monitors) if name}
     return met | {call.identity.name} - {""}
-
-
-def _words(call: Call) -> list[str]:
-    return call.request.query.get("q", "")[:MAX_WORDS].lower().split()
-
-
-def _fits(words: Iterable[str], texts: Iterable[str]) -> bool:
-    text = "\n".join(texts).lower()
-    return all(word in text for word in words)
-
-
-def _filtered(call: Call, path: str, total: int, matching: int) -> Filtered:
-    q = call.request.query.get("q", "")[:MAX_WORDS].strip()
-    first = min(_number(call, "from") or 0, max(0, matching - 1)) // ROWS * ROWS
-
-    def link(start: int) -> str:
-        return f"{path}?" + urlencode(({"q": q} if q else {}) | {"from": start})
-
-    return Filtered(
-        q=q,
-        total=total,
-        matching=matching,
-        first=first,
-        before=link(first - ROWS) if first else None,
-        after=link(first + ROWS) if first + ROWS < matching else None,
-    )
-
-
-def _number(call: Call, name: str) -> int | None:
-    """A whole number of the query that a database can hold; None for anything else."""
-    text = call.request.query.get(name, "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None

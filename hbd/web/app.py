@@ -21,12 +21,12 @@ from yarl import URL
 
 from hbd import addresses
 from hbd.access import Action
-from hbd.errors import Forbidden, InvalidInput, TooMany
+from hbd.errors import Forbidden, InvalidInput, NotFound, TooMany
 from hbd.reach import is_this_machine
 from hbd.store.audit import Entry
-from hbd.web import errors, layout, metrics, origins
+from hbd.web import errors, layout, metrics, origins, sse, upload_form
 from hbd.web.auth import ask_again, authorise, clear_cookie, identify, shown_token
-from hbd.web.call import TABLE, Body, Call, Caller, Kind, Route
+from hbd.web.call import EVENTS, TABLE, Body, Call, Caller, Kind, Route
 from hbd.web.parts import Parts
 from hbd.web.strangers import STRANGERS, Strangers
 
@@ -71,6 +71,8 @@ def application(parts: Parts, routes: Sequence[Route]) -> web.Application:
     app = web.Application(middlewares=[_rim(parts)], client_max_size=MAX_BODY_BYTES)
     app[TABLE] = tuple(routes)
     app[STRANGERS] = Strangers()
+    sse.install(app)
+    upload_form.install(app)
     metrics.describe(parts)
     app.on_response_prepare.append(_dress_for(parts))
     for route in routes:
@@ -118,6 +120,10 @@ def _bind(route: Route, parts: Parts) -> Serve:
                 return await _turned_away(turned_away, error)
             if isinstance(error, errors.Unauthorised) and caller.refused:
                 raise errors.Unauthorised(NOT_KNOWN if shown_token(request, route) else SIGNED_OUT) from None
+            raise
+        except NotFound:
+            if route.kind is Kind.PAGE:
+                raise web.HTTPNotFound from None
             raise
 
     return serve
@@ -253,7 +259,7 @@ def _rim(parts: Parts) -> Any:
             method=request.method if request.method in METHODS else "other",
             status=str(response.status),
         )
-        if not isinstance(response, web.WebSocketResponse):
+        if not isinstance(response, web.WebSocketResponse) and response.content_type != EVENTS:
             seconds.observe(time.perf_counter() - started)
         return response
 

@@ -172,4 +172,4 @@ def authorise(route: Route, caller: Caller, hosts: Hosts, path: Mapping[str, str
     verdict = may(identity, Action.VIEW if route.action is not None else None)
     if not verdict.allowed:
         require(verdict)
-    raise NotFound(f"{named.capitalize()} '{path[named]}' not found")
+    raise NotFound("server_not_found" if named == "server" else f"{named.capitalize()} '{path[named]}' not found")

@@ -43,6 +43,7 @@ class Route:
 
     action: what the caller must be allowed to do, with the host in the path where it has ``{host}``; None: nobody may.
     query: the struct of its query parameters. body: the type of the JSON it takes. answer: the type it answers with.
+    reads: the type of JSON that the handler reads and checks itself, as another system's contract has its own errors.
     media: what an answer that is not JSON is. status: of an answer that went well; statuses: what else to expect.
     limited: whether it counts against the caller's rate. late: it asks by itself who is calling, after the connection
     has been made. form: it takes what a page's form sends, and reads that itself.
@@ -57,6 +58,7 @@ class Route:
     kind: Kind = Kind.API
     query: type[msgspec.Struct] | None = None
     body: Any = None
+    reads: Any = None
     answer: Any = None
     media: str = "application/json"
     status: int = 200

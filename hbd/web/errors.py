@@ -6,13 +6,25 @@ import logging
 import math
 import re
 from http import HTTPStatus
+from typing import Any
 
 import msgspec
 from aiohttp import web
 
 from hbd.access import Verdict
 from hbd.channels.base import SendFailed
-from hbd.errors import Busy, Conflict, Forbidden, HbdError, InvalidInput, NotFound, StorageError, TooMany
+from hbd.errors import (
+    AgentFailed,
+    Busy,
+    Conflict,
+    Forbidden,
+    HbdError,
+    InvalidInput,
+    NotFound,
+    StorageError,
+    TooLarge,
+    TooMany,
+)
 from hbd.signin import SecondFactorWanted, SignInRefused
 from hbd.web import schemas
 
@@ -36,6 +48,15 @@ class Misdirected(HbdError):
     """The request is for a site that we are not."""
 
 
+class Worded(HbdError):
+    """An error whose status and whole body the contract of another system gives."""
+
+    def __init__(self, status: int, body: dict[str, Any]) -> None:
+        super().__init__(str(body["error"]))
+        self.status = status
+        self.body = body
+
+
 STATUS: dict[type[Exception], int] = {
     InvalidInput: 400,
     Unauthorised: 401,
@@ -45,8 +66,10 @@ STATUS: dict[type[Exception], int] = {
     NotFound: 404,
     Conflict: 409,
     Unsupported: 415,
+    TooLarge: 413,
     Misdirected: 421,
     TooMany: 429,
+    AgentFailed: 502,
     SendFailed: 502,
     Busy: 503,
     StorageError: 503,
@@ -59,9 +82,9 @@ HEADERS: dict[int, dict[str, str]] = {
 }
 
 
-def printable(text: str) -> str:
-    """Text from outside, short and in one visible line."""
-    short = text if len(text) <= MAX_TEXT else text[:MAX_TEXT] + "…"
+def printable(text: str, most: int = MAX_TEXT) -> str:
+    """Text from outside, short and in one visible line. most: characters."""
+    short = text if len(text) <= most else text[:most] + "…"
     return _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", short)
 
 
@@ -81,6 +104,8 @@ def response_for(error: Exception) -> web.Response:
         if error.status < 400:
             return web.Response(status=error.status, headers=allow)
         return response(error.status, HTTPStatus(error.status).phrase, allow)
+    if isinstance(error, Worded):
+        return web.json_response(error.body, status=error.status)
     for kind in type(error).__mro__:
         if (status := STATUS.get(kind)) is not None and status != 500:
             headers = {"Retry-After": str(math.ceil(error.wait))} if isinstance(error, TooMany) else None

@@ -148,11 +148,11 @@ class HostViews:
             link=host.link,
             clock_offset=host.clock_offset,
             alerts=schemas.AlertCounts(*self._alerts.counts(host.id)),
-            summary=self._summary(host.id),
+            summary=self.summary(host.id),
             strip=view.strip,
         )
 
-    def _summary(self, host_id: int) -> schemas.Summary:
+    def summary(self, host_id: int) -> schemas.Summary:
         cpu = self._newest(host_id, "cpu_monitor")
         disk_percent, disk_mount = fullest(self._newest(host_id, "disk_monitor"))
         network = self._newest(host_id, "network_monitor").get("total")

@@ -37,6 +37,7 @@ PAGES = (
     Item("live", "/live", "Live", "pulse", Action.VIEW),
     Item("alerts", "/alerts", "Alerts", "alerts", Action.VIEW),
     Item("plugins", "/plugins", "Plugins", "plugins", Action.VIEW),
+    Item("agents", "/agents", "Agents", "agents", Action.VIEW),
     Item("silences", "/silences", "Silences", "silences", Action.VIEW),
     Item("channels", "/channels", "Channels", "channels", Action.VIEW),
     Item("routes", "/routes", "Routes", "routes", Action.ADMIN),
@@ -50,7 +51,17 @@ BAR = 5  # so many fit beside each other at the bottom of a phone
 BARE = {"login": "Sign in", "setup": "First user"}
 """pages without the frame: nobody has signed in yet"""
 SETUP_OVER = "This link leads nowhere"
+HOST = "agent_"
+"""begins the names of the pages about one host"""
+HOST_PAGES = (
+    *("overview", "commands", "logs", "files", "processes", "reports", "policy", "settings"),
+    "denied",
+)
+SECTIONS = {"deploy": "agents"} | {HOST + name: "agents" for name in HOST_PAGES}
+"""pages that the rail does not lead to itself, and what it leads to of which they are a part"""
 TITLES = {item.name: item.label for item in PAGES} | {
+    **{HOST + name: name.capitalize() for name in HOST_PAGES},
+    "deploy": "Deploy",
     "profile": "Profile",
     "missing": "No such page",
     "refused": "Not yours",
@@ -94,6 +105,7 @@ class Joining(NamedTuple):
 
     origin: where its agent finds this daemon, as far as we know. local: that address means another machine elsewhere.
     enclosed: no other machine reaches this daemon as it listens now. keys: agents need one. config: the file to change.
+    adds: whether they may make a key here.
     """
 
     origin: str
@@ -101,6 +113,7 @@ class Joining(NamedTuple):
     enclosed: bool
     keys: bool
     config: str
+    adds: bool
 
 
 class Viewer(NamedTuple):
@@ -139,6 +152,8 @@ def site() -> Site:
         "recurrence": notify_view.recurrence,
         "measured": alert_view.measured,
         "level_mark": paint.LEVEL_MARKS.__getitem__,
+        "latency": paint.latency,
+        "pretty": paint.pretty,
     }
     assets = Assets(folder)
     templates.globals |= {
@@ -211,7 +226,8 @@ async def _respond(call: Call, name: str, title: str, values: dict[str, Any], st
 
 def _render(name: str, title: str, values: dict[str, Any], packed: bool) -> bytes:
     template = site().templates.get_template(f"{name}.html")
-    content = template.render(page=name, title=title, bar=BAR, now=round(time.time(), 3), **values).encode()
+    section, now = SECTIONS.get(name, name), round(time.time(), 3)
+    content = template.render(page=name, section=section, title=title, bar=BAR, now=now, **values).encode()
     return gzip.compress(content, GZIP_LEVEL, mtime=0) if packed else content
 
 
@@ -251,15 +267,20 @@ def _banner(found: Reach) -> Banner:
 
 
 def _joining(call: Call, found: Reach) -> Joining:
-    config = call.parts.config
-    origin = config.base_url or str(call.request.url.origin())
+    config, origin = call.parts.config, origin_of(call)
     return Joining(
         origin=origin,
         local=is_loopback(origin),
         enclosed=found is Reach.MACHINE,
         keys=config.enrollment(not call.parts.accounts.open) != "open",
         config=str(config.source or "hbd.yaml"),
+        adds=may(call.identity, Action.ADMIN, changes=True).allowed,
     )
+
+
+def origin_of(call: Call) -> str:
+    """Where this daemon is reached, as far as we know."""
+    return call.parts.config.base_url or str(call.request.url.origin())
 
 
 def script_data(content: bytes) -> Markup:

@@ -18,9 +18,11 @@ from hbd.web.call import EVENTS, Body, Call, Kind, Route
 REF = "#/components/schemas/{name}"
 WORDS = {
     "host": "Name of the host, in any case.",
+    "server": "Number of the host, or its name in any case.",
     "plugin": "Name of the plugin, such as `cpu_monitor`.",
     "user": "Name of the user, in any case.",
     "id": "Its `id` in the list.",
+    "machine": "Name or address of the machine, as it was deployed to.",
 }
 STATUS_WORDS = {
     400: "A parameter is wrong; the text begins with its name.",
@@ -52,11 +54,16 @@ def encoded(routes: tuple[Route, ...]) -> bytes:
 def document(routes: tuple[Route, ...]) -> dict[str, Any]:
     """The document as plain values, to be read and not changed. Pages and their files are no part of it."""
     shown = [route for route in routes if route.kind is not Kind.PAGE]
-    types = [kind for route in shown for kind in (route.answer, route.body) if kind is not None]
+    types = [kind for route in shown for kind in (route.answer, route.body, route.reads) if kind is not None]
     (_, components) = msgspec.json.schema_components([*types, schemas.Error], ref_template=REF)
     paths: dict[str, dict[str, Any]] = {}
+    names: set[str] = set()
     for route in shown:
-        paths.setdefault(route.template, {})[route.method.lower()] = operation(route)
+        described = operation(route)
+        while described["operationId"] in names:  # its handler has another address too
+            described["operationId"] += "_too"
+        names.add(described["operationId"])
+        paths.setdefault(route.template, {})[route.method.lower()] = described
     return {
         "openapi": "3.1.0",
         "info": {
@@ -80,8 +87,8 @@ def operation(route: Route) -> dict[str, Any]:
     }
     if route.action is Action.ENTER:
         described["security"] = []
-    if route.body is not None:
-        schema = _schema(route.body)
+    if (body := route.body or route.reads) is not None:
+        schema = _schema(body)
         described["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
     return described
 

@@ -76,7 +76,7 @@ async def plugins(call: Call) -> web.StreamResponse:
         plugin=plugin,
         held=held,
         failures=failures(agent.data, names) if agent else [],
-        machine=_machine(call, host) if host else None,
+        machine=machine(call, host) if host else None,
         sampled=samples[0].time if samples else None,
         view=plugin_view(samples) if samples else EMPTY,
     )
@@ -115,7 +115,7 @@ async def static_file(call: Call) -> web.StreamResponse:
     return web.Response(body=asset.content, headers=headers)
 
 
-def _machine(call: Call, host: Host) -> dict[str, str]:
+def machine(call: Call, host: Host) -> dict[str, str]:
     """What its agent says of the machine, in words."""
     sample = call.parts.rings.latest(host.id, "os_info")
     if sample is None:

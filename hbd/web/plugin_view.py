@@ -31,7 +31,7 @@ SAMPLE_LINES = 100
 
 TREND = "trend"
 # The metric of a nested value whose curve stands at the end of its line: the first that it has.
-TREND_METRICS = ("percent", "rx_bytes_per_second", "read_bytes_per_second", "current", "celsius")
+TREND_METRICS = ("percent", "rx_bytes_per_second", "read_bytes_per_second", "current", "celsius", "cpu_percent")
 
 # In which order people look for things; plugins of their own come next, the agent's view of itself last.
 ORDER = (
@@ -40,6 +40,7 @@ ORDER = (
     "disk_monitor",
     "network_monitor",
     "process_monitor",
+    "watched_processes",
     "temperature",
     "os_info",
 )
@@ -49,6 +50,7 @@ AGENT = "agent_monitor"
 NAMES = {
     "memory_monitor": {"percent": "Used"},
     "disk_monitor": {"percent": "Used", "read_bytes_per_second": "Read", "write_bytes_per_second": "Written"},
+    "watched_processes": {"count": "Running", "oldest_start_time": "Oldest started"},
     AGENT: {"seconds": "Took"},
 }
 # What stands in small letters under the name of a line: texts as they are, flags by their name where they are set.
@@ -59,6 +61,7 @@ DERIVED = {
     "used_gb": {"percent", "total_gb", "free_gb"},
     "inodes_total": {"inodes_percent"},
     "inodes_free": {"inodes_percent"},
+    "oldest_after_boot_seconds": {"oldest_start_time"},
 }
 
 

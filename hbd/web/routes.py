@@ -8,6 +8,7 @@ from hbd.explanation import Explanation
 from hbd.web import (
     account_pages,
     acknowledge,
+    agent_pages,
     agent_routes,
     alert_pages,
     alerts,
@@ -17,6 +18,7 @@ from hbd.web import (
     explain,
     health,
     host_access,
+    host_page,
     hosts,
     hush_pages,
     me,
@@ -342,6 +344,12 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/live", pages.live, Action.VIEW, summary="Live hosts.", kind=Kind.PAGE, media=HTML),
     Route("GET", "/alerts", alert_pages.index, Action.VIEW, summary="What is wrong.", kind=Kind.PAGE, media=HTML),
     Route("GET", "/plugins", pages.plugins, Action.VIEW, summary="Samples of a host.", kind=Kind.PAGE, media=HTML),
+    Route("GET", "/agents", agent_pages.index, Action.VIEW, summary="All agents.", kind=Kind.PAGE, media=HTML),
+    Route(
+        "GET", "/agents/deploy", agent_pages.deploy, Action.REMOTE_ADMIN,
+        summary="Install an agent.", kind=Kind.PAGE, media=HTML,
+    ),
+    Route("GET", "/agent/{agent}", host_page.show, Action.VIEW, summary="One host.", kind=Kind.PAGE, media=HTML),
     Route("GET", "/silences", hush_pages.index, Action.VIEW, summary="Silences.", kind=Kind.PAGE, media=HTML),
     Route("GET", "/channels", channel_pages.index, Action.VIEW, summary="Channels.", kind=Kind.PAGE, media=HTML),
     Route("GET", "/routes", channel_pages.routes, Action.ADMIN, summary="Who is told.", kind=Kind.PAGE, media=HTML),

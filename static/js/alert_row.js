@@ -68,7 +68,7 @@ export function fillRow(row, alert) {
   setText(at.mark, MARKS[alert.level]);
   setText(at.word, wordOf(alert.level));
   setText(at.host, alert.hostname);
-  at.host.href = `/plugins?host=${encodeURIComponent(alert.hostname)}`;
+  at.host.href = `/agent/${encodeURIComponent(alert.hostname)}`;
   setTags(at.tags, alert.tags);
   setText(at.name, alert.name);
   setText(at.key, alert.key);

@@ -8,6 +8,12 @@ export class Refused extends Error {
   }
 }
 
+/** Why, in words: what is wrong with each field, the reason, or no more than a code. */
+function said({ error, reason, issues }) {
+  if (!issues) return reason ?? error;
+  return issues.map((issue) => (issue.field ? `${issue.field}: ${issue.reason}` : issue.reason)).join("; ");
+}
+
 /** To the sign-in page, and from there back to here. */
 export function signIn() {
   const here = location.pathname + location.search + location.hash;
@@ -29,6 +35,6 @@ export async function ask(method, path, body) {
     throw new Refused(answer ? `The server answered ${answer.status}` : "The daemon cannot be reached.", answer?.status);
   }
   if (answer.status === 401) signIn();
-  if (!answer.ok) throw new Refused(data.error ?? `The server answered ${answer.status}`, answer.status);
+  if (!answer.ok) throw new Refused(said(data) ?? `The server answered ${answer.status}`, answer.status);
   return data;
 }

@@ -8,7 +8,9 @@ let timer = null;
 
 function apply() {
   const url = new URL(location.href);
-  url.search = field.value.trim() ? new URLSearchParams({ q: field.value.trim() }) : "";
+  url.searchParams.delete("from");
+  url.searchParams.delete("q");
+  if (field.value.trim()) url.searchParams.set("q", field.value.trim());
   history.replaceState(null, "", url);
   refresh().catch(() => {});
 }

@@ -47,7 +47,7 @@ export async function openPalette() {
     kind: "Host",
     label: host.name,
     state: host.state,
-    run: () => location.assign(`/plugins?host=${encodeURIComponent(host.name)}`),
+    run: () => location.assign(`/agent/${encodeURIComponent(host.name)}`),
   }));
   show();
 }

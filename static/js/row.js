@@ -57,7 +57,7 @@ export function fillRow(row, host) {
   if (!before) {
     setText(at.link, host.name);
     at.link.title = host.name;
-    at.link.href = `/plugins?host=${encodeURIComponent(host.name)}`;
+    at.link.href = `/agent/${encodeURIComponent(host.name)}`;
   }
   setRaised(at, host);
   setTags(at.tags, host.tags);
