@@ -41,11 +41,14 @@ lint: .venv-test/.project ## style, types and import rules
 	$(IN_TEST)mypy
 	$(IN_TEST)lint-imports
 
-unit: .venv-test/.project ## unit, API, contract and attack tests
-	$(PYTEST) -n 2 tests/unit tests/api tests/contract tests/attack $(ARGS)
+unit: .venv-test/.project ## unit, API, contract, attack and fault tests
+	$(PYTEST) -n 2 tests/unit tests/api tests/contract tests/attack tests/fault $(ARGS)
 
 process: .venv-test/.project ## tests with real hbd and hbc processes
-	@sh tools/find-programs bash curl jq prometheus-alertmanager
+	@sh tools/find-programs bash busybox curl dash jq prometheus-alertmanager shellcheck \
+		/usr/sbin/sshd=openssh-server ssh-keygen=openssh-client systemd-analyze=systemd \
+		prometheus-node-exporter glances /usr/lib/python3/dist-packages/influxdb=python3-influxdb \
+		/usr/lib/nagios/plugins/check_dummy=monitoring-plugins-basic
 	$(PYTEST) tests/process $(ARGS)
 
 browser: .venv-test/.project ## tests in a real browser

@@ -128,7 +128,8 @@ class Alert(Struct, frozen=True, gc=False):
     """One metric path of one host, judged. path: "disk_monitor./.percent" or "presence.host".
 
     value, checked (Unix seconds): of the newest sample; value is None where nothing is measured. rule: None for
-    liveness, and after a start until the first sample. told: what people are told of it.
+    liveness, and after a start until the first sample. told: what people are told of it. said: what a check said of
+    it when it was not as before.
     """
 
     host_id: int
@@ -138,6 +139,7 @@ class Alert(Struct, frozen=True, gc=False):
     checked: float
     rule: Rule | None
     told: Told
+    said: str = ""
 
     @property
     def level(self) -> Level:
@@ -404,6 +406,8 @@ def in_words(alert: Alert, change: Change) -> str:
     threshold = rule.threshold
     shown = f"{threshold.display} {_number(value)}" if threshold.display else _number(value)
     if threshold.operator == "nagios":
+        if alert.said:
+            return f"{threshold.display or 'check'}: {alert.said}{lasted and f' ({lasted.strip()})'}"
         return f"{threshold.display or 'check'} answers {_number(value)}{lasted}"
     limits = [threshold.warning, threshold.critical]
     if change.edge is Level.CRITICAL:

@@ -203,6 +203,10 @@ class Alerts:
         """
         self._without_rule = frozenset(key for key in self._open | self._timed if not applies(*key))
 
+    def end_paths(self, paths: Iterable[Path]) -> None:
+        """What was judged under these ends with the next tick, whether or not a sample comes that lacks it."""
+        self._without_rule |= frozenset(paths)
+
     def forget(self, host_id: int) -> None:
         """The host is deleted. A plan that is being written loses it too."""
         if self._plan is not None:
@@ -347,7 +351,7 @@ class Plan:
         if told.source != verdict.rule.source:
             told = replace(told, source=verdict.rule.source)
         told = seen(told, verdict.level, at, threshold.hold, threshold.keep_firing_for)
-        alert = replace(alert, value=verdict.value, checked=at.wall, rule=verdict.rule, told=told)
+        alert = replace(alert, value=verdict.value, checked=at.wall, rule=verdict.rule, told=told, said=verdict.said)
         self._put(self._let_pass(alert, now, at.mono))
 
     def liveness(self, host_id: int, path: str, level: Level, reason: str, now: Moment) -> None:

@@ -67,6 +67,7 @@ def note(text: str) -> None:
 
 async def _offline(config: Config, command: str, arguments: dict[str, Any]) -> Any:
     from hbd import explain
+    from hbd.agent_register import AgentRegister
     from hbd.agents import Agents
     from hbd.daemon import open_offline
     from hbd.people import People
@@ -74,7 +75,7 @@ async def _offline(config: Config, command: str, arguments: dict[str, Any]) -> A
     store, enrolment, hosts = await open_offline(config)
     try:
         if command.startswith("agent "):
-            commands = Agents(enrolment, hosts, store).commands()
+            commands = Agents(AgentRegister(enrolment, hosts), hosts, store).commands()
         elif command == "explain":
             commands = (await explain.offline(config, store, hosts)).commands()
         else:

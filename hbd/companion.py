@@ -91,7 +91,7 @@ class Companion:
             return
         known = self._hosts.get(name)
         if known is not None and self._enrolment.has_key(known):
-            key = await self._enrolment.rotate(name)
+            key = await self._enrolment.rotate(known)
         else:
             key = await self._enrolment.add(name)
         _write(key_file, key)

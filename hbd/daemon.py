@@ -18,8 +18,9 @@ from aiohttp import web
 
 from hbd import __version__, listen, logs, tls
 from hbd import config as configuration
-from hbd.agents import Agents, Running
-from hbd.alerts import PRESENCE, Alerts, Flapping
+from hbd.agent_register import AgentRegister, Running
+from hbd.agents import Agents
+from hbd.alerts import Alerts, Flapping
 from hbd.channel_register import ChannelRegister
 from hbd.channels import configured
 from hbd.companion import Companion
@@ -31,17 +32,35 @@ from hbd.explain import Explainer
 from hbd.feed import Feed
 from hbd.hosts import Host, Hosts
 from hbd.hushing import Hushing
+from hbd.jobs import Jobs
 from hbd.model import Family, Moment, State
-from hbd.no_data import is_of_data
 from hbd.notifications import Notifications
 from hbd.people import People
 from hbd.pipeline import Pipeline
 from hbd.presence import KnownConnection, Presence
+from hbd.process_register import ProcessRegister
+from hbd.processes import Watches
 from hbd.reach import WITHOUT_USERS, reach
 from hbd.receivers.agent_link import AgentLinks
+from hbd.receivers.doors import Doors
+from hbd.receivers.foreign import ForeignReports
+from hbd.receivers.influx import InfluxWrites
+from hbd.receivers.nagios import PassiveResults
+from hbd.receivers.noba_agents import NobaAgents
+from hbd.receivers.noba_sockets import NobaSockets
 from hbd.receivers.udp import HeartbeatProtocol, Heartbeats
+from hbd.remote.commands import Commands
+from hbd.remote.deploy import Deployments
+from hbd.remote.deploy_steps import Parts as DeployParts
+from hbd.remote.frames import Unopened
+from hbd.remote.package import Packages
+from hbd.remote.streams import Streams
+from hbd.remote.whereabouts import Whereabouts
+from hbd.report_log import ReportLog
+from hbd.reporting import Reporting
 from hbd.rings import Rings
 from hbd.rules import RuleBook
+from hbd.scraping.scraper import Scraper
 from hbd.security import Security
 from hbd.stats import Stats
 from hbd.store import Store
@@ -123,6 +142,9 @@ class Daemon:
             self.stats,
             heard=lambda: self.presence.counts()[State.UP],
         )
+        watches = Watches()
+        self.processes = ProcessRegister(config, self.store, watches, self.alerts)
+        self.processes.changed = self._have_watched
         self.pipeline = Pipeline(
             self.hosts,
             self.presence,
@@ -132,13 +154,14 @@ class Daemon:
             self.stats,
             self.alerts,
             self.notifications.notices,
+            watches,
         )
+        self.processes.is_judged = self.pipeline.is_judged
         self.pipeline.heard_of = self.hushing.came_to
         self.pipeline.rules = RuleBook(config.threshold_configs)
         self.heartbeats = Heartbeats(self.enrolment, self.pipeline, self.stats)
         self.links = AgentLinks(
             config,
-            self.hosts,
             self.enrolment,
             self.pipeline,
             self.heartbeats,
@@ -146,6 +169,19 @@ class Daemon:
             on_facts=self._take_facts,
             closed=lambda: not self.security.accounts.open,
         )
+        self.links.watched = lambda host: self.processes.watches.names(host.id)
+        self.commands = Commands(self.store, self.hosts, self.stats, self.links.send)
+        self.commands.expiry = config.agents.command_expiry
+        self.commands.listen(self.links)
+        self.streams = Streams(config, self.links, self.stats)
+        self.links.on_frame[Unopened] = self.streams.unopened
+        self.report_log = ReportLog(self.store, self.stats)
+        self.reporting = Reporting(self.store)
+        self.doors = Doors(self.enrolment, self.pipeline, self.report_log, limits=lambda: self.config.limits)
+        self.influx = InfluxWrites(self.doors.rates, self.rings.latest)
+        self.passive = PassiveResults(self.doors.rates, self.rings.latest)
+        self.jobs = Jobs(self.store.jobs, self.hosts, ForeignReports(self.pipeline), self.stats)
+        self.scraper = Scraper(config, self.hosts, self.pipeline, self.report_log, self.stats)
         self.watchdog = Watchdog(config, self.unready, self.stats)
         self.upkeep = Upkeep(config, self.hosts, self.store, self.pipeline, self.certificate)
         self.companion = Companion(config.database, self.enrolment, self.hosts)
@@ -155,7 +191,11 @@ class Daemon:
                 "When the TLS certificate expires.",
                 partial(_expires, self.certificate),
             )
-        running = Running(self.presence, self.pipeline, self.links, self.heartbeats, self.feed, self.hushing)
+        self.agents = AgentRegister(
+            self.enrolment,
+            self.hosts,
+            Running(self.pipeline, self.links, self.heartbeats, self.hushing, self._take_facts),
+        )
         security = self.security
         people = People(
             security.accounts,
@@ -165,11 +205,37 @@ class Daemon:
             lambda: self.config,
             self._apply_access,
         )
-        self.explainer = Explainer(lambda: self.config, self.hosts, self.rings, self.alerts, self.store, self.hushing)
+        self.noba = NobaAgents(self.doors, self.pipeline, self.rings, self.commands, self._take_facts)
+        self.noba_sockets = NobaSockets(self.noba, self.pipeline, self.stats, lambda: self.config.limits)
+        self.agents.on_keys.append(self.noba_sockets.drop)
+        self.agents.on_removed += [self.noba_sockets.drop, self.noba.forget]
+        self.agents.on_removed += [self.doors.forget, self.reporting.forget, self.influx.forget, self.jobs.forget]
+        self.agents.on_removed.append(self.passive.forget)
+        self.agents.on_removed.append(self.streams.drop)
+        self.agents.on_removed.append(self.commands.forget)
+        packages = Packages()
+        whereabouts = Whereabouts(lambda: self.config, lambda: self.urls, self.certificate)
+        self.deployments = Deployments(
+            DeployParts(
+                lambda: self.config,
+                self.store.deployments,
+                self.hosts,
+                self.enrolment,
+                self.agents,
+                packages,
+                whereabouts,
+            )
+        )
+        self.links.on_linked.append(self.deployments.linked)
+        self.agents.on_removed.append(self.deployments.forget)
+        self.agents.on_keys.append(self.streams.drop)
+        self.explainer = Explainer(
+            lambda: self.config, self.hosts, self.rings, self.alerts, self.store, watches, self.hushing
+        )
         self.explainer.notices = self.notifications
         self.control = Control(
             config.database,
-            Agents(self.enrolment, self.hosts, self.store, running).commands()
+            Agents(self.agents, self.hosts, self.store, self.presence).commands()
             | people.commands()
             | self.explainer.commands()
             | {"reload": self._reload_now},
@@ -177,6 +243,9 @@ class Daemon:
         self.parts = Parts(
             config=config,
             hosts=self.hosts,
+            agents=self.agents,
+            noba=self.noba,
+            noba_sockets=self.noba_sockets,
             rings=self.rings,
             presence=self.presence,
             alerts=self.alerts,
@@ -201,6 +270,19 @@ class Daemon:
             urls=self._all_urls,
             unready=self.unready,
             agent_link=self.links.serve,
+            commands=self.commands,
+            streams=self.streams,
+            deployments=self.deployments,
+            packages=packages,
+            whereabouts=whereabouts,
+            doors=self.doors,
+            influx=self.influx,
+            passive=self.passive,
+            jobs=self.jobs,
+            reporting=self.reporting,
+            apply_reporting=self._apply_reporting,
+            processes=self.processes,
+            told=self.pipeline.told,
         )
 
     # --------------------------------------------------------------------------------------------------------- start
@@ -213,6 +295,7 @@ class Daemon:
             await self.security.load(self._started.wall)
             await self.channels.load()
             await self._remember()
+            await self.commands.load()
             self.security.accounts.changed.append(self._people_changed)
             self._turns = self._go(self.pipeline.run(), "writing")
             refill = asyncio.create_task(self._refill(await self.store.samples.last_id()))
@@ -225,7 +308,11 @@ class Daemon:
             self._go(self._pass_time(), "the clock")
             self._go(self.upkeep.run(), "upkeep")
             self._go(self.security.run(), "the audit log")
+            self._go(self.report_log.run(), "the log of foreign reports")
+            self._go(self.scraper.run(), "scraping")
+            self._go(self.jobs.run(), "looking after jobs")
             self._go(self.notifications.run(), "notifications")
+            self._go(self.commands.run(), "commands")
             self._go(self.watchdog.run(), "the outside watchdog")
             if self._with_agent:
                 pinned = self.certificate.pem() if self.certificate and self.config.hbd_tls else None
@@ -246,7 +333,9 @@ class Daemon:
         await self._try(self.companion.stop())
         for transport in self._datagrams:
             transport.close()
+        await asyncio.gather(self._try(self.streams.close()), self._try(self.deployments.close()))
         await self._try(self.links.close())
+        await self._try(self.noba_sockets.close())
         self.feed.close()
         for runner in self._runners:
             await self._try(runner.cleanup())
@@ -255,8 +344,10 @@ class Daemon:
             task.cancel()
         await asyncio.gather(*(self._tasks - {self._turns}), return_exceptions=True)
         if was_ready:
+            await self._try(self.commands.close())
             await self._try(self.channels.close())
             await self._try(self.security.close())
+            await self._try(self.report_log.write())
         if self._turns is not None:
             if was_ready:
                 self.pipeline.note(f"hbd {__version__} stopped", Moment.now())
@@ -299,27 +390,21 @@ class Daemon:
                 self.pipeline.lost_families.add((row.host_id, row.family))
         for host in await self.store.hosts.all():
             self.pipeline.told[host.id] = host.state
+        await self.reporting.load()
         await self.enrolment.load(self.config)
         for known in await self.store.samples.ranges():
             self.pipeline.sequences.add(known.host_id, known.run_id, known.first, known.last)
         self.heartbeats.load(await self.store.hosts.beats())
         for host_id in self.pipeline.derived.load(await self.store.trends.all()):
             log.error("how the disks of host %d filled up cannot be read and begins anew", host_id)
+        await self.processes.load()
+        await self.jobs.load()
+        await self.deployments.load()
         self.alerts.load(await self.store.alerts.all(), Moment.now(), await self.store.alerts.newest_samples())
         self.pipeline.no_data.load(((alert.host_id, alert.path) for alert in self.alerts.not_ok()), Moment.now())
-        self.alerts.reconfigure(self._is_judged)
+        self.alerts.reconfigure(self.pipeline.is_judged)
         await self.hushing.load(self.config, self._started.wall)
         await self.notifications.load(Moment.now())
-
-    def _is_judged(self, host_id: int, path: str) -> bool:
-        """Whether there is a rule for a path of a host; for whether it lives: whether that matters to anybody."""
-        host = self.hosts.by_id(host_id)
-        if host is None:
-            return False
-        if path.startswith(f"{PRESENCE}."):
-            return self.pipeline.expects_data(host_id, path) if is_of_data(path) else host.watched
-        rule = next(iter(self.pipeline.rules.of(host.threshold_config).explain(path)), None)
-        return rule is not None and rule.threshold.enabled
 
     def _know(self, host: Host) -> None:
         """Hand a host that has just become known to the parts that keep something for each."""
@@ -344,19 +429,36 @@ class Daemon:
         before = host.threshold_config
         self._apply_settings(host)
         if host.threshold_config != before:
-            self.alerts.reconfigure(self._is_judged)
+            self.alerts.reconfigure(self.pipeline.is_judged)
 
     def _apply_settings(self, host: Host) -> None:
         settings = configuration.host_settings(self.config, host.name)
         self._apply_access([host])
-        host.watched = settings.watch
+        host.enabled, host.min_report_interval = self.reporting.of(host, self.config)
+        was_watched, host.watched = host.watched, settings.watch and host.enabled
         host.dyn = settings.dyn
-        host.enabled = settings.enabled
         host.interval = settings.interval
-        host.tags = list(dict.fromkeys([*host.agent_tags, *settings.tags]))
+        host.tags = list(dict.fromkeys([*host.agent_tags, *host.given_tags, *settings.tags]))
         layers = configuration.threshold_layers(self.config, host)
         host.threshold_config = tuple(layer.config for layer in layers)
         host.version += 1
+        if host.watched and not was_watched:  # nobody is blamed for the silence that was asked for, from now on again
+            self.pipeline.watched_again(host)
+
+    async def _apply_reporting(self, host: Host) -> None:
+        """Put into force whether and how often a host may report."""
+        self._apply_settings(host)
+        self.alerts.reconfigure(self.pipeline.is_judged)
+        self.pipeline.changed(host)
+        if not host.enabled:
+            self.noba_sockets.drop(host)
+            await self.links.drop(host, "this host is switched off")
+
+    def _have_watched(self, host_id: int) -> None:
+        """Tell the agent of a host which processes to look after; who is not connected hears it with the welcome."""
+        host = self.hosts.by_id(host_id)
+        if host is not None:
+            self.links.send(host, {"type": "watch", "names": self.processes.watches.names(host_id)})
 
     def _apply_access(self, hosts: Iterable[Host]) -> None:
         """Put into force who may do what with these hosts."""
@@ -439,6 +541,9 @@ class Daemon:
                 if due >= review:
                     review = due + REVIEW_SECONDS
                     self.feed.review(loop.time())
+                    for key in self.enrolment.expired(time.time()):
+                        self.links.cut(key)
+                        self.noba_sockets.cut(key)
                     for event in self.hushing.turned(self.hosts, time.time()):
                         self.feed.alert(event)
             except Exception:
@@ -457,6 +562,7 @@ class Daemon:
                 await self._check_channels(fresh)
                 await self.enrolment.name_hosts(fresh)
                 await self.security.configure(fresh, self.hosts, now.wall)
+                await self.reporting.configure(fresh, self.hosts.everyone())
                 await self.channels.configure(fresh)
             except HbdError as error:
                 problems = error.problems if isinstance(error, ConfigError) else [str(error)]
@@ -488,7 +594,9 @@ class Daemon:
         """Put a config into force that is known to work; returns the links that have to end because of it."""
         old, self.config = self.config, fresh
         self.parts.config = self.links.config = self.upkeep.config = self.watchdog.config = fresh
+        self.scraper.config = self.processes.config = self.streams.config = fresh
         self.feed.max_subscribers = fresh.limits.max_subscribers
+        self.commands.expiry = fresh.agents.command_expiry
         self.throttle.configure(fresh.limits.requests_per_second, fresh.limits.request_burst)
         logs.configure(fresh.log.level, fresh.log.format)
         self.rings.resize(fresh.samples_per_plugin)
@@ -498,7 +606,7 @@ class Daemon:
         self.notifications.configure(fresh)
         self.pipeline.rules = RuleBook(fresh.threshold_configs)
         self.alerts.flapping = _flapping(fresh)
-        self.alerts.reconfigure(self._is_judged)
+        self.alerts.reconfigure(self.pipeline.is_judged)
         intervals = {host.id: host.interval for host in self.hosts}
         self.presence.configure(grace=fresh.grace, intervals=intervals, now=now)
         restart = configuration.restart_needed(self._started_with, fresh)
@@ -537,11 +645,13 @@ class Daemon:
             self.hosts.drop(host, True)
         elif host.dropped and not drop:
             self.hosts.drop(host, False)
+        if drop or not host.enabled:
+            self.noba_sockets.drop(host)
         if drop:
             return self.links.drop(host, "this host is in drophosts")
         self._watch(host)
         if not host.enabled:
-            return self.links.drop(host, "this host is switched off in the config")
+            return self.links.drop(host, "this host is switched off")
         return self.links.renew(host) if host.interval != wanted else None
 
     async def _reload_now(self) -> dict[str, Any]:

@@ -1,4 +1,5 @@
-"""Metrics that the daemon adds to what agents measured: how long until a disk is full, how far a clock is off. Pure.
+"""Metrics that the daemon adds to what agents measured: how long until a disk is full, how far a clock is off, which
+watched processes were started anew. Pure.
 
 They become part of the sample, before it is judged, written and shown, so that everybody sees the same, also after a
 restart. What has to be remembered for them changes with the samples alone, and is planned, written and adopted with
@@ -16,13 +17,15 @@ from msgspec.structs import replace
 
 from hbd.clocks import Clocks
 from hbd.model import Data, Report, Sample
+from hbd.processes import PLUGIN as PROCESSES
+from hbd.processes import RESTARTS, ProcessSample, Watches
 from hbd.trends import EMPTY, Name, Trend, follow, pack, unpack
 
 DISKS, AGENT = "disk_monitor", "agent_monitor"
 LEFT = {"percent": "hours_to_full", "inodes_percent": "inodes_hours_to_full"}
 """metric of a disk → what is foretold of it"""
 SKEW = "clock_skew_seconds"
-METRICS = {(DISKS, f"*.{name}") for name in LEFT.values()} | {(AGENT, SKEW)}
+METRICS = {(DISKS, f"*.{name}") for name in LEFT.values()} | {(AGENT, SKEW), (PROCESSES, f"*.{RESTARTS}")}
 """all of them, as plugin and metric"""
 
 FUTURE_SECONDS = 60.0  # a point later than this was made while the clock was wrong; the trend begins anew
@@ -50,8 +53,9 @@ _encode = msgspec.json.Encoder().encode
 class Derived:
     """What is remembered of all hosts, as far as it is on disk."""
 
-    def __init__(self) -> None:
+    def __init__(self, watches: Watches | None = None) -> None:
         self.clocks = Clocks()
+        self.watches = watches if watches is not None else Watches()
         self._trends: dict[int, Trend] = {}
         self._open: Additions | None = None
 
@@ -76,9 +80,11 @@ class Derived:
     def adopt(self, additions: Additions) -> None:
         """They are on disk."""
         self._trends.update(additions.changed)
+        self.watches.adopt(additions.sightings)
 
     def forget(self, host_id: int) -> None:
         self.clocks.forget(host_id)
+        self.watches.forget(host_id)
         self._trends.pop(host_id, None)
         if self._open is not None:
             self._open.changed.pop(host_id, None)
@@ -89,11 +95,16 @@ class Additions:
 
     def __init__(self, derived: Derived) -> None:
         self.changed: dict[int, Trend] = {}
+        self.sightings = derived.watches.begin()
         self._derived = derived
 
     @property
     def rows(self) -> list[TrendRow]:
         return [TrendRow(host_id, pack(trend)) for host_id, trend in self.changed.items()]
+
+    @property
+    def processes(self) -> list[ProcessSample]:
+        return self.sightings.rows
 
     def complete(self, report: Report, received: float) -> Report:
         """The report with what can be added. received: Unix seconds. What its agent says itself stays.
@@ -119,6 +130,8 @@ class Additions:
             data = self._with_time_left(host_id, sample, received)
             if data is not None:
                 return replace(sample, data=data)
+        elif sample.plugin == PROCESSES:
+            return self.sightings.complete(host_id, sample)
         return sample
 
     def _with_time_left(self, host_id: int, sample: Sample, received: float) -> Data | None:

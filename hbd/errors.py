@@ -7,6 +7,8 @@ HbdError
 ├── Conflict           it cannot be done in the present state
 ├── Busy               there is no room at the moment; later there may be
 ├── TooMany            somebody asks too often; says when to come again
+├── TooLarge           it is larger than is taken or given out
+├── AgentFailed        an agent did not do what it was asked for
 ├── ConfigError        the configuration cannot be used; carries every problem found
 └── StorageError       the database did not take or give something; never a host state
     └── StorageFull    no space left; reading still works
@@ -50,6 +52,14 @@ class TooMany(HbdError):
     def __init__(self, text: str, wait: float) -> None:
         super().__init__(text)
         self.wait = wait
+
+
+class TooLarge(HbdError):
+    """It is larger than is taken or given out."""
+
+
+class AgentFailed(HbdError):
+    """An agent could not do what it was asked for, or has not answered."""
 
 
 class ConfigError(HbdError):

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import msgspec
 
 from hbd.alerts import AlertEvent, Alerts
-from hbd.config import Config, host_settings, threshold_layers
+from hbd.config import Config, Layer, host_settings, threshold_layers
 from hbd.explanation import (
     Change,
     ConfigLayer,
@@ -29,9 +29,13 @@ from hbd.explanation import (
 from hbd.hosts import Host, Hosts
 from hbd.hushing import Hushing
 from hbd.model import Moment, Sample
+from hbd.processes import PLUGIN as PROCESSES
+from hbd.processes import Watches
 from hbd.rings import Rings
+from hbd.rules import HostRules, RuleBook
 from hbd.store import Store
 from hbd.store.notices import Delivery
+from hbd.watch_rules import rules_of
 
 CHANGES = 20
 SIMILAR = 5
@@ -54,7 +58,9 @@ async def offline(config: Config, store: Store, hosts: Hosts) -> Explainer:
         host.tags = list(dict.fromkeys([*host.agent_tags, *host_settings(config, host.name).tags]))
     alerts = Alerts()
     alerts.load(await store.alerts.all(), Moment.now())
-    return Explainer(lambda: config, hosts, Rings(), alerts, store)
+    watches = Watches()
+    watches.load(await store.processes.all())
+    return Explainer(lambda: config, hosts, Rings(), alerts, store, watches)
 
 
 class Explainer:
@@ -67,6 +73,7 @@ class Explainer:
         rings: Rings,
         alerts: Alerts,
         store: Store,
+        watches: Watches,
         hushing: Hushing | None = None,
     ) -> None:
         self._config = config
@@ -74,6 +81,7 @@ class Explainer:
         self._rings = rings
         self._alerts = alerts
         self._store = store
+        self._watches = watches
         self._hushing = hushing
         self.notices: Notices | None = None
         """None where no daemon is running"""
@@ -93,6 +101,7 @@ class Explainer:
         """at: Unix seconds, None for now. shows: whether a channel may be named to who asks. Raises StorageError."""
         config, at = self._config(), now if at is None else min(at, now)
         layers = threshold_layers(config, host)
+        own = self._own_rules(config, layers, host, path)
         sample = await self._sample(host.id, path, at)
         changes = await self._changes(host.id, path, at)
         found = Explanation(
@@ -100,7 +109,7 @@ class Explainer:
             metric_path=path,
             at=at,
             layers=[ConfigLayer(*layer) for layer in layers],
-            rules=candidates(config, layers, path),
+            rules=candidates(config, layers, path, own),
             sample=Seen(sample.time, value_in(sample, path)) if sample is not None else None,
             alert=self._standing(host, path, at, now, changes),
             events=[Change(one.at, one.before, one.after, one.value, one.reason, one.problem) for one in changes],
@@ -114,9 +123,16 @@ class Explainer:
         )
         if found.alert is None and (found.sample is None or found.sample.value is None):
             found.similar = _alike(path, [alert.path for alert in self._alerts.of(host.id)])
-        level = level_of(config, layers, sample, path) if sample is not None else None
+        level = level_of(config, layers, sample, path, own) if sample is not None else None
         found.text = sentences(found, level, now)
         return found
+
+    def _own_rules(self, config: Config, layers: Sequence[Layer], host: Host, path: str) -> HostRules | None:
+        """Where people have set what a metric is judged by for this host alone; else None."""
+        if not path.startswith(f"{PROCESSES}."):
+            return None
+        configured = RuleBook(config.threshold_configs).of(tuple(layer.config for layer in layers))
+        return rules_of(self._watches.enabled(host.id), configured)
 
     def _notices(self, host_id: int, path: str, at: float, shows: Callable[[str], bool]) -> list[NoticeState]:
         assert self.notices is not None

@@ -17,7 +17,8 @@ from hbd.alerts import PRESENCE
 from hbd.config import Config, Layer
 from hbd.config.structs import Threshold
 from hbd.model import Data, Level, Sample
-from hbd.rules import SHIPPED, Rule, RuleBook
+from hbd.rules import SHIPPED, HostRules, Rule, RuleBook
+from hbd.watch_rules import SOURCE as OF_PROCESS
 
 _CHANGES_TOLD = 5
 _WORDS = {">": "is above", ">=": "is at least", "<": "is below", "<=": "is at most", "==": "is", "!=": "is not"}
@@ -141,12 +142,15 @@ class Explanation(Struct, kw_only=True):
 # ------------------------------------------------------------------------------------------------------------- parts
 
 
-def candidates(config: Config, layers: Sequence[Layer], path: str) -> list[Candidate]:
-    """All thresholds that fit a metric_path, also those of configs that do not hold for the host."""
+def candidates(config: Config, layers: Sequence[Layer], path: str, own: HostRules | None = None) -> list[Candidate]:
+    """All thresholds that fit a metric_path, also those of configs that do not hold for the host.
+
+    own: all rules of the host, where it has more than its configs give.
+    """
     if path.startswith(f"{PRESENCE}."):
         return []
     book, names = RuleBook(config.threshold_configs), tuple(layer.config for layer in layers)
-    fitting = book.of(names).explain(path)
+    fitting = (own or book.of(names)).explain(path)
     found = [_candidate(rule, fitting[0]) for rule in fitting]
     for name in dict.fromkeys(["default", *config.threshold_configs]):
         if name not in names:
@@ -199,10 +203,12 @@ def _inner(data: Data, rest: str) -> Iterable[Any]:
                 yield values[metric]
 
 
-def level_of(config: Config, layers: Sequence[Layer], sample: Sample, path: str) -> Level | None:
-    """The level that the value has by itself, without what was before; None when it is not judged."""
-    book = RuleBook(config.threshold_configs)
-    verdicts = book.of(tuple(layer.config for layer in layers)).judge(sample.plugin, sample.data, lambda path: Level.OK)
+def level_of(
+    config: Config, layers: Sequence[Layer], sample: Sample, path: str, own: HostRules | None = None
+) -> Level | None:
+    """The level that the value has by itself, without what was before; None when it is not judged. own: see above."""
+    rules = own or RuleBook(config.threshold_configs).of(tuple(layer.config for layer in layers))
+    verdicts = rules.judge(sample.plugin, sample.data, lambda path: Level.OK)
     return next((verdict.level for verdict in verdicts if verdict.path == path), None)
 
 
@@ -328,6 +334,8 @@ def _ruled(found: Explanation, level: Level | None, past: bool) -> Iterable[str]
 def _source(config: str, layers: Sequence[ConfigLayer]) -> str:
     if config == SHIPPED:
         return "those that hbd ships"
+    if config == OF_PROCESS:
+        return "the watched process itself"
     because = next((layer.because for layer in layers if layer.config == config), "")
     return f"the config {config}" + (f" (from {because})" if because else "")
 

@@ -19,11 +19,13 @@ class Host:
         "dropped",
         "dyn",
         "enabled",
+        "given_tags",
         "id",
         "interval",
         "label",
         "link",
         "managers",
+        "min_report_interval",
         "monitors",
         "name",
         "os",
@@ -41,7 +43,9 @@ class Host:
         self.created = created
         self.label = ""
         self.agent_tags: list[str] = []
-        """what was said at its enrolment"""
+        """what its agent says"""
+        self.given_tags: list[str] = []
+        """what people gave it over the API"""
         self.tags: list[str] = []
         """those and the config's"""
         self.os = ""
@@ -58,6 +62,8 @@ class Host:
         """in drophosts: refused and not shown, though what is stored of it stays"""
         self.interval: float | None = None
         """what the config wants between signs of life, seconds; None: as the agent says"""
+        self.min_report_interval = 0.0
+        """the least seconds between two reports of an agent of another system"""
         self.threshold_config: tuple[str, ...] = ()
         """names of the threshold configs that hold for it, the weakest first; none: the default"""
         self.version = 0
@@ -87,6 +93,7 @@ class Hosts:
         self._by_id[host.id] = host
         self._by_name[host.name.lower()] = host
         self._by_agent_id[host.agent_id] = host
+        self._dropped += host.dropped
         self._sorted = None
         self._index(host)
         self.on_people(host)

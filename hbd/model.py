@@ -17,7 +17,7 @@ from msgspec import Struct
 Data = dict[str, Any]
 
 HOST_NAME = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._:-]{1,253}")  # but for the two that mean folders in a URL
-
+HOST_NAME_RULE = "1-253 letters, digits, '.', '_', '-' or ':' are allowed"
 
 LONGEST_USER_NAME = 64  # what is longer is nobody's name, and need not be kept whole
 USER_NAME = re.compile(r"(?!\.{1,2}\Z)(?!(?i:me)\Z)[A-Za-z0-9._@+-]{1,64}")  # "me" is whoever asks
@@ -39,6 +39,14 @@ def without_joiners(text: str) -> str:
 def is_host_name(text: str) -> bool:
     """Whether text may name a host (CONTRACTS 1): 1-253 letters, digits, ``.``, ``_``, ``-``, ``:``."""
     return HOST_NAME.fullmatch(text) is not None
+
+
+PLUGIN_NAME = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+
+
+def is_plugin_name(text: str) -> bool:
+    """Whether text may name a plugin."""
+    return PLUGIN_NAME.fullmatch(text) is not None
 
 
 class Moment(Struct, frozen=True, gc=False):
@@ -96,6 +104,7 @@ class Report(Struct, frozen=True, gc=False):
     interval: seconds until the agent means to report again, None when it did not say.
     family, address: where it came from, None when it did not come over a network of ours.
     agent_time: what the agent's clock showed when it sent this, Unix seconds; None when it did not say.
+    alive: whether it shows that the host lives; not when hbd found out itself what it says.
     """
 
     host_id: int
@@ -108,6 +117,7 @@ class Report(Struct, frozen=True, gc=False):
     family: Family | None = None
     address: str | None = None
     agent_time: float | None = None
+    alive: bool = True
 
 
 class Beat(StrEnum):

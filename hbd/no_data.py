@@ -32,6 +32,7 @@ QUICK = 60.0  # seconds; an interval that is shorter counts as this
 INTERVALS = 5  # of silence
 GAPS = 5  # between the newest samples of a plugin; the longest is its interval
 MOST_PLUGINS = 256  # of one host
+UNTIMED = frozenset(("jobs", "nagios_passive"))  # plugins that report when something happens
 
 RESTARTED = "the agent was started anew"
 DOWN = "the host is down"
@@ -140,6 +141,8 @@ class NoData:
             host.counted_from = now.mono  # what a plugin has to say may be in the next report only
             told.append(Telling(host_id, REPORTS, Level.OK, "reports arrive again"))
         for sample in samples:
+            if sample.plugin in UNTIMED:
+                continue
             plugin = host.plugins.get(sample.plugin)
             if plugin is None:
                 if len(host.plugins) >= MOST_PLUGINS:
@@ -247,6 +250,8 @@ class NoData:
         if host.begun:
             return
         for sample in samples:
+            if sample.plugin in UNTIMED:
+                continue
             host.reports = True
             plugin = host.plugins.setdefault(sample.plugin, _Plugin())
             plugin.sample(_measured(sample, now), now.mono)

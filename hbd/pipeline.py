@@ -32,17 +32,32 @@ from hbd.derived import Additions, Derived
 from hbd.errors import HbdError, InvalidInput, NotFound, StorageError
 from hbd.feed import Feed
 from hbd.hosts import Host, Hosts
-from hbd.model import Beat, Family, Heartbeat, Level, Message, Moment, Report, Sample, State, Transition
+from hbd.model import (
+    Beat,
+    Family,
+    Heartbeat,
+    Level,
+    Message,
+    Moment,
+    Report,
+    Sample,
+    State,
+    Transition,
+    without_joiners,
+)
 from hbd.no_data import NoData, Telling, is_of_data
 from hbd.notices import Notices
 from hbd.notices import Plan as NoticePlan
 from hbd.presence import Presence
+from hbd.processes import PLUGIN as PROCESSES
+from hbd.processes import Watches
 from hbd.rings import Rings
-from hbd.rules import RuleBook
+from hbd.rules import HostRules, RuleBook
 from hbd.sequences import Sequences
 from hbd.stats import Stats
 from hbd.store import Store, Turn
 from hbd.store.hosts import BeatRow, ConnectionRow
+from hbd.watch_rules import WatchRules
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +98,7 @@ class Pipeline:
         stats: Stats,
         alerts: Alerts | None = None,
         notices: Notices | None = None,
+        watches: Watches | None = None,
     ) -> None:
         self._hosts = hosts
         self._presence = presence
@@ -102,8 +118,9 @@ class Pipeline:
         self.no_data = NoData(self.expects_data)
         self.heard_of: Callable[[AlertEvent], None] = lambda event: None
         """called with every change of an alert once it is on disk"""
-        self.derived = Derived()
+        self.derived = Derived(watches)
         """what is added to samples before they are judged; filled from the store at the start"""
+        self._watch_rules = WatchRules(self.derived.watches)
         self._liveness: dict[tuple[int, str], tuple[Level, str, Moment]] = {}
         """what is to be told to the alerts of who lives; kept until it is on disk"""
         self._now = Moment(0.0, 0.0)
@@ -147,13 +164,14 @@ class Pipeline:
         if host is None:
             future.set_exception(NotFound("this host was deleted"))
             return future
-        self._told_apart(
-            self._presence.report(
-                host.id, family=report.family, address=report.address, interval=report.interval, now=now
+        if report.alive:
+            self._told_apart(
+                self._presence.report(
+                    host.id, family=report.family, address=report.address, interval=report.interval, now=now
+                )
             )
-        )
-        samples = report.samples if self._runs.get(host.id, report.run_id) == report.run_id else ()
-        self._note_data(self.no_data.report(host.id, samples, report.interval or host.interval, now))
+            samples = report.samples if self._runs.get(host.id, report.run_id) == report.run_id else ()
+            self._note_data(self.no_data.report(host.id, samples, report.interval or host.interval, now))
         if key in self.sequences:
             self._stats.count("reports_total", outcome=Outcome.DUPLICATE)
             future.set_result(Outcome.DUPLICATE)
@@ -221,6 +239,10 @@ class Pipeline:
             self._conflicts[host.id] = now.mono
             self.note("two machines report with the key of this host; enrol one of them anew", now, host)
 
+    def report_interval(self, host: Host, silence: float) -> float:
+        """Seconds between reports of a host, see ``Presence.report_interval``."""
+        return self._presence.report_interval(host.id, silence)
+
     def changed(self, host: Host) -> None:
         """Something about a host changed that its watchers can see."""
         self._feed.host(host.id)
@@ -252,15 +274,14 @@ class Pipeline:
     def facts(
         self, host: Host, *, os: object = None, agent_version: object = None, tags: list[str] | None = None
     ) -> None:
-        """Remember what an agent says of its host, where it differs from what we knew. What is no text is passed over.
+        """Remember what an agent says of its host, where it differs from what we knew.
 
+        os, agent_version: what is no line of text is passed over.
         tags: all that the agent gives its host; the caller has the config's added to them.
         """
         before = (host.os, host.agent_version, host.agent_tags)
-        if isinstance(os, str):
-            host.os = os[:MAX_FACT]
-        if isinstance(agent_version, str):
-            host.agent_version = agent_version[:MAX_FACT]
+        host.os = host.os if (said := _fact(os)) is None else said
+        host.agent_version = host.agent_version if (said := _fact(agent_version)) is None else said
         if tags is not None:
             host.agent_tags = tags
         if before != (host.os, host.agent_version, host.agent_tags):
@@ -309,6 +330,29 @@ class Pipeline:
             self._liveness[host.id, path] = (level, reason, self._now)
             self._wake.set()
 
+    def watched_again(self, host: Host) -> None:
+        """A host is watched that was not: its alerts hear how it is, as they only hear of changes from now on."""
+        view = self._presence.view(host.id)
+        if view is None or view.state is State.UNKNOWN:
+            return
+        if view.state is State.UP:
+            for link in view.connections:
+                if (host.id, link.family) in self.lost_families:
+                    self._lives(host, f"{PRESENCE}.{link.family}", Level.WARNING, "not heard while the host was")
+        elif host.id not in self._parted:  # who said farewell is not missed
+            self._lives(host, f"{PRESENCE}.host", LIVENESS[view.state], view.reason)
+
+    def is_judged(self, host_id: int, path: str) -> bool:
+        """Whether there is a rule for a path of a host; for whether it lives: whether that matters to anybody."""
+        host = self._hosts.by_id(host_id)
+        if host is None:
+            return False
+        if path.startswith(f"{PRESENCE}."):
+            return self.expects_data(host_id, path) if is_of_data(path) else host.watched
+        plugin = PROCESSES if path.startswith(f"{PROCESSES}.") else ""
+        rule = next(iter(self.rules_for(host, plugin).explain(path)), None)
+        return rule is not None and rule.threshold.enabled
+
     def _note_data(self, tellings: Iterable[Telling]) -> None:
         for telling in tellings:
             host = self._hosts.by_id(telling.host_id)
@@ -319,6 +363,11 @@ class Pipeline:
         """Whether a path of ``hbd.no_data`` is watched: its host is, and no threshold switches it off."""
         host = self._hosts.by_id(host_id)
         return host is not None and host.watched and not self.rules.of(host.threshold_config).is_off(path)
+
+    def rules_for(self, host: Host, plugin: str) -> HostRules:
+        """What samples of a plugin of a host are judged by."""
+        rules = self.rules.of(host.threshold_config)
+        return self._watch_rules.of(host.id, rules) if plugin == PROCESSES else rules
 
     def _is_news(self, host: Host, state: State) -> bool:
         if state is State.UNKNOWN or self.told.get(host.id) is state:
@@ -394,7 +443,7 @@ class Pipeline:
 
     async def _rescue(self, turn: Turn) -> None:
         """The fault is not of the disk but of something in this turn: save all of it but that."""
-        for kind, row in msgspec.structs.replace(turn, trends=[]).rows():
+        for kind, row in msgspec.structs.replace(turn, trends=[], processes=[]).rows():
             row, additions = self._completed(row)
             plan, _ = self._judge(row, {})
             notices = self._told_of(plan)
@@ -422,7 +471,8 @@ class Pipeline:
                 self._stats.count("samples_unjudged_total", len(report.samples))
                 log.exception("nothing could be derived from a report of host %d", report.host_id)
                 reports.append((report, received))
-        return msgspec.structs.replace(turn, reports=reports, trends=additions.rows), additions
+        derived = {"trends": additions.rows, "processes": additions.processes}
+        return msgspec.structs.replace(turn, reports=reports, **derived), additions
 
     def _judge(
         self, turn: Turn, liveness: Mapping[tuple[int, str], tuple[Level, str, Moment]]
@@ -434,11 +484,11 @@ class Pipeline:
             host = self._hosts.by_id(report.host_id)
             if host is None:
                 continue
-            rules = self.rules.of(host.threshold_config)
             came = Moment(received, now.mono - (now.wall - received))
             level_of = partial(plan.level, host.id)
             for sample in report.samples:
                 try:
+                    rules = self.rules_for(host, sample.plugin)
                     verdicts = rules.judge(sample.plugin, sample.data, level_of)
                     plan.judge(host.id, sample.plugin, verdicts, sample.time, came)
                 except Exception:  # its report must not be lost for it
@@ -540,6 +590,7 @@ class Pipeline:
         self.alerts.forget(host.id)
         self.notices.forget_host(host.id)
         self.derived.forget(host.id)
+        self._watch_rules.forget(host.id)
         self._rings.drop(host.id)
         self.sequences.forget(host.id)
         self.told.pop(host.id, None)
@@ -559,6 +610,13 @@ def _with_alerts(turn: Turn, plan: Plan, notices: NoticePlan, lines: list[tuple[
         events=plan.events,
         notices=notices.rows,
     )
+
+
+def _fact(value: object) -> str | None:
+    """One line that can be shown anywhere; None: it is none."""
+    if not isinstance(value, str) or not without_joiners(value[:MAX_FACT]).isprintable():
+        return None
+    return value[:MAX_FACT]
 
 
 def _because(reason: str) -> str:

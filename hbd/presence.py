@@ -395,6 +395,15 @@ class Presence:
             if after is _UP:
                 host.up_since = now.mono
 
+    def report_interval(self, host_id: int, silence: float) -> float:
+        """Seconds between reports of a host as they are expected now, by what was said before.
+
+        silence: where nothing was said, so many seconds without a report make it DOWN.
+        """
+        host = self._hosts.get(host_id)
+        said = [link.report_said for link in host.connections.values() if link.report_said] if host is not None else []
+        return max(said, default=silence / self._grace)
+
     # ---------------------------------------------------------------------------------------------------- for people
 
     def counts(self) -> dict[State, int]:

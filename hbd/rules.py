@@ -18,6 +18,8 @@ from hbd.model import Data, Level
 ANY = "*"  # as a name of a pattern: any one name
 SHIPPED = "default (shipped)"  # where a rule comes from that no file gives
 
+LONGEST_SAID = 200  # characters
+
 _MOST_KEPT = 10_000  # plugins, and keys of one plugin, that are compiled at a time; hosts may invent names for ever
 _ORDER: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt,
@@ -43,12 +45,13 @@ class Rule(Struct, frozen=True):
 
 
 class Verdict(Struct, frozen=True, gc=False):
-    """What a rule says of one value. path: metric_path."""
+    """What a rule says of one value. path: metric_path. said: what a check says of it in words, "" of all else."""
 
     path: str
     level: Level
     value: float
     rule: Rule
+    said: str = ""
 
 
 class _Check(NamedTuple):
@@ -122,6 +125,10 @@ class HostRules:
         plugin or a metric is a name without one.
         """
         return [rule for rule in self._rules if _fits(rule.pattern, path)]
+
+    def weakest_first(self) -> list[Rule]:
+        """All of them, as they have to be given to have the same count."""
+        return self._rules[::-1]
 
     def is_off(self, path: str) -> bool:
         """Whether the rule that counts for a metric_path is switched off."""
@@ -231,13 +238,19 @@ def _judge(metrics: _Metrics, data: Data, level_of: LevelOf, verdicts: list[Verd
         if least <= value <= most:
             verdicts.append(Verdict(path, _OK, value, rule))
         elif value == value:  # not NaN
-            verdicts.append(Verdict(path, judge(value, path, level_of), value, rule))
+            verdicts.append(Verdict(path, judge(value, path, level_of), value, rule, _said(rule, data)))
     if metrics.others is not None:
         others = metrics.others
         for metric, value in data.items():
             if metric not in metrics.named and (value := _number(value)) == value:
                 path = f"{metrics.path}.{metric}"
                 verdicts.append(Verdict(path, others.judge(value, path, level_of), value, others.rule))
+
+
+def _said(rule: Rule, data: Data) -> str:
+    """What a check prints beside its state."""
+    output = data.get("output") if rule.threshold.operator == "nagios" else None
+    return output[:LONGEST_SAID] if isinstance(output, str) else ""
 
 
 def _number(value: object) -> float:

@@ -12,7 +12,7 @@ import stat
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from hbd.errors import HbdError
 from hbd.model import Moment
@@ -47,13 +47,18 @@ class CertificateProblem(HbdError):
 
 @dataclass(frozen=True)
 class Pair:
-    """A certificate with its key that has served a handshake. leaf: DER. starts, expires: Unix seconds."""
+    """A certificate with its key that has served a handshake. leaf: DER. starts, expires: Unix seconds.
+
+    anchor: PEM of what clients may trust in place of their system's authorities, where it came with the certificate:
+    the root above it, or the certificate itself when it is signed by nobody else.
+    """
 
     files: Files
     context: ssl.SSLContext
     leaf: bytes
     starts: float
     expires: float
+    anchor: str | None = None
 
     def warning(self, now: float) -> str | None:
         """What is to be said of its dates, as ``key: reason``. now: Unix seconds."""
@@ -93,10 +98,11 @@ def load(files: Files) -> Pair:
     except OSError as error:
         raise CertificateProblem(holder, f"cannot be read: {error.strerror or error}") from None
     try:
-        leaf, starts, expires = _try_out(context, client)
+        leaf, about = _try_out(context, client)
     except ssl.SSLError as error:
         raise CertificateProblem("wss_pem", f"no client would accept it: {_told(error)}") from None
-    return Pair(files, context, leaf, starts, expires)
+    starts, expires = (float(ssl.cert_time_to_seconds(str(about[key]))) for key in ("notBefore", "notAfter"))
+    return Pair(files, context, leaf, starts, expires, _anchor(client, leaf, about))
 
 
 class Certificate:
@@ -177,8 +183,16 @@ def _client_that_trusts(file: Path, chain: str) -> ssl.SSLContext:
     return context
 
 
-def _try_out(served: ssl.SSLContext, trusting: ssl.SSLContext) -> tuple[bytes, float, float]:
-    """(the certificate as DER, valid from, valid until), as a client sees them. Raises SSLError."""
+def _anchor(trusting: ssl.SSLContext, leaf: bytes, about: dict[str, Any]) -> str | None:
+    if about["subject"] == about["issuer"]:
+        return ssl.DER_cert_to_PEM_cert(leaf)
+    chain = zip(trusting.get_ca_certs(), trusting.get_ca_certs(binary_form=True), strict=True)
+    roots = [der for about_it, der in chain if about_it["subject"] == about_it["issuer"]]
+    return ssl.DER_cert_to_PEM_cert(roots[0]) if roots else None
+
+
+def _try_out(served: ssl.SSLContext, trusting: ssl.SSLContext) -> tuple[bytes, dict[str, Any]]:
+    """(the certificate as DER, what is in it), as a client sees it. Raises SSLError."""
     to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
     client = trusting.wrap_bio(to_client, to_server)
     server = served.wrap_bio(to_server, to_client, server_side=True)
@@ -189,8 +203,7 @@ def _try_out(served: ssl.SSLContext, trusting: ssl.SSLContext) -> tuple[bytes, f
             pass
     leaf, about = client.getpeercert(binary_form=True), client.getpeercert()
     assert leaf is not None and about is not None
-    starts, expires = (float(ssl.cert_time_to_seconds(str(about[key]))) for key in ("notBefore", "notAfter"))
-    return leaf, starts, expires
+    return leaf, about
 
 
 def _told(error: ssl.SSLError) -> str:

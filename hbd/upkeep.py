@@ -14,6 +14,7 @@ from hbd.errors import StorageError
 from hbd.hosts import Hosts
 from hbd.model import Moment
 from hbd.pipeline import Pipeline
+from hbd.process_register import RECENT_SECONDS
 from hbd.store import Store
 from hbd.tls import Certificate
 
@@ -96,6 +97,8 @@ class Upkeep:
         retention, limits = self.config.retention, self.config.limits
         await _in_slices(lambda: self._store.samples.prune(now - retention.samples))
         await self._store.samples.prune_sequences(now - retention.samples)
+        forgotten = now - max(retention.samples, RECENT_SECONDS)
+        await _in_slices(lambda: self._store.processes.prune(now - retention.samples, forgotten))
         await _in_slices(lambda: self._store.messages.prune(now - retention.messages, limits.max_messages))
         await _in_slices(lambda: self._store.alerts.prune(now - retention.messages))
         await _in_slices(lambda: self._store.notices.prune(now - retention.messages))

@@ -62,6 +62,23 @@ class Authority:
         return certificate_file, key_file
 
 
+def self_signed(folder: Path, name: str = "alone") -> tuple[Path, Path]:
+    """(certificate file, key file) of a server whose certificate nobody else has signed."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    signed = (
+        _built(subject, subject, key, now - timedelta(days=30), now + timedelta(days=90))
+        .add_extension(x509.SubjectAlternativeName([_name(text) for text in NAMES]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    certificate_file, key_file = folder / f"{name}.pem", folder / f"{name}.key"
+    certificate_file.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+    key_file.touch(0o600)
+    key_file.write_bytes(private(key))
+    return certificate_file, key_file
+
+
 def private(key: ec.EllipticCurvePrivateKey, password: bytes | None = None) -> bytes:
     """A private key as PEM."""
     guard = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()

@@ -216,13 +216,14 @@ class Agent(Program):
 
     def __init__(self, folder: Path, url: str, name: str, **settings: Any) -> None:
         """settings: keys of the config file beside those that are set here."""
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
         config_file = folder / "hbc.yaml"
         super().__init__("hbc", ["run", "-c", str(config_file)], folder)
         self.name = name
         self.spool = folder / "spool"
         chosen = {"server": url, "name": name, "interval": 1, "spool": {"path": str(self.spool)}}
         config_file.write_text(yaml.safe_dump(chosen | settings), "utf-8")
+        config_file.chmod(0o600)  # what others may write to allows nothing
 
     def spooled_bytes(self) -> int:
         return sum(file.stat().st_size for file in self.spool.iterdir())

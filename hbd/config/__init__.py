@@ -1,7 +1,7 @@
 """Configuration: a YAML file read into frozen structs, or every problem in it at once.
 
 ``structs`` says which keys there are, ``yaml_source`` turns text into nodes that know their lines, ``reading`` turns
-nodes into structs, ``leaves`` reads single values, ``checks`` looks across keys and says what this version cannot do.
+nodes into structs, ``leaves`` reads single values, ``checks`` looks across keys.
 """
 
 from __future__ import annotations
@@ -87,7 +87,8 @@ def load(path: Path | None) -> Config:
             told.append(_line(path, Problem(ordered[MAX_PROBLEMS].line, "file", "more problems from here on")))
         raise ConfigError(told)
     notes = warnings(read)
-    if open_to_all and (read.users or read.notification_channels or read.auth.oidc.client_secret):
+    secrets = (read.users, read.notification_channels, read.auth.oidc.client_secret)
+    if open_to_all and (any(secrets) or any(job.token or job.password for job in read.scrape.values())):
         notes.append(f"file: every user of this machine can read its secrets; chmod 600 {path}")
     lines = {key: line for key, line in reading.lines.items() if key.startswith("notification_channels.")}
     return Config(**msgspec.structs.asdict(read), source=path, warnings=tuple(notes), lines=lines)
@@ -133,5 +134,6 @@ def host_settings(config: Config, name: str) -> HostSettings:
         dyn=name.lower() in config.dyn_names,
         tags=section.tags,
         interval=section.interval,
-        enabled=section.enabled,
+        enabled=section.enabled is not False,
+        min_report_interval=section.min_report_interval or 0.0,
     )

@@ -1,4 +1,4 @@
-"""What can only be seen across keys, and what this version cannot do."""
+"""What can only be seen across keys."""
 
 from __future__ import annotations
 
@@ -7,28 +7,13 @@ import importlib.util
 from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
-from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from hbd import tls
 from hbd.config.reading import Reading
-from hbd.config.structs import ConfigFile, HostConfig, Oidc, ProxyLogin, Threshold
+from hbd.config.structs import ConfigFile, Oidc, ProxyLogin, Threshold
 from hbd.errors import InvalidInput
-
-
-class NotYet(NamedTuple):
-    """A key of the format that this version has no use for."""
-
-    key: str
-    reason: str
-
-
-NOT_YET = (
-    NotYet("plans", "read, but this version watches no processes yet"),
-    NotYet("hosts.*.min_report_interval", "read, but this version takes reports at any pace"),
-)
-_DEFAULTS = ConfigFile(database=Path())
-_DEFAULT_HOST = HostConfig()
+from hbd.model import is_host_name, is_plugin_name
 
 
 def check(config: ConfigFile, reading: Reading) -> None:
@@ -40,6 +25,7 @@ def check(config: ConfigFile, reading: Reading) -> None:
     _check_thresholds(config, reading)
     _check_routes(config, reading)
     _check_maintenance(config, reading)
+    _check_scraping(config, reading)
     if not reading.is_bad("auth"):
         _check_oidc(config, reading)
         _check_proxy_login(config, reading)
@@ -47,15 +33,9 @@ def check(config: ConfigFile, reading: Reading) -> None:
 
 def warnings(config: ConfigFile) -> list[str]:
     """``key: reason``: what was read but is not as somebody may think."""
-    found = []
-    for row in NOT_YET:
-        keys = _given(config, row.key)
-        if keys:
-            more = f" (and {len(keys) - 1} more of the kind)" if len(keys) > 1 else ""
-            found.append(f"{keys[0]}: {row.reason}{more}")
     listed = {name.lower() for name in config.watchhosts or ()}
     unwatched = [name for name, host in config.hosts.items() if host.watch is False]
-    found += [
+    found = [
         f"hosts.{name}.watch: false, but watchhosts lists the host, so it is watched"
         for name in unwatched
         if name.lower() in listed
@@ -65,15 +45,6 @@ def warnings(config: ConfigFile) -> list[str]:
             f"hosts.{unwatched[0]}.watch: false turns off watching every host; name those to watch in watchhosts"
         )
     return found
-
-
-def _given(config: ConfigFile, key: str) -> list[str]:
-    """The keys that ``key`` stands for and that are not at their defaults."""
-    if not key.startswith("hosts.*."):
-        return [key] if getattr(config, key) != getattr(_DEFAULTS, key) else []
-    name = key.removeprefix("hosts.*.")
-    default = getattr(_DEFAULT_HOST, name)
-    return [f"hosts.{host}.{name}" for host, section in config.hosts.items() if getattr(section, name) != default]
 
 
 def _check_ports(config: ConfigFile, reading: Reading) -> None:
@@ -192,6 +163,28 @@ def _check_maintenance(config: ConfigFile, reading: Reading) -> None:
         except InvalidInput as wrong:
             wrong_key = f"{key}.{wrong.field}"
             reading.problem(reading.lines.get(wrong_key, line), wrong_key, wrong.reason)
+
+
+def _check_scraping(config: ConfigFile, reading: Reading) -> None:
+    for name, job in config.scrape.items():
+        key = f"scrape.{name}"
+        line = reading.lines.get(key, 1)
+        if reading.is_bad(key):
+            continue
+        if not is_plugin_name(name):
+            reading.problem(line, key, "is no name of a plugin: 1-64 letters, digits, . _ - : can be used")
+        if not job.urls:
+            reading.problem(line, f"{key}.urls", "is needed: the address of an exporter, or a list of them")
+        if job.timeout > job.interval:
+            reading.problem(reading.lines.get(f"{key}.timeout", line), f"{key}.timeout", "must not exceed interval")
+        if job.token is not None and job.username is not None:
+            reading.problem(reading.lines.get(f"{key}.token", line), f"{key}.token", "give either token or username")
+        hosts = [job.host or urlsplit(url).hostname or "" for url in job.urls]
+        for host in dict.fromkeys(hosts):
+            if not is_host_name(host):
+                reading.problem(line, f"{key}.host", f"is needed, as {host[:100]} can be no name of a host")
+            elif hosts.count(host) > 1:
+                reading.problem(line, f"{key}.urls", f"two are for the host {host}; give each a job of its own")
 
 
 def is_private_url(url: str) -> bool:

@@ -55,6 +55,9 @@ DEFAULT: Final = Thresholds(
         ("temperature", "*", "celsius"): Threshold(
             warning=90.0, critical=100.0, hysteresis=0.05, hold=5 * _MINUTE, display="Temperature"
         ),
+        ("jobs", "*", "state"): Threshold(operator="nagios", display="Job"),
+        ("nagios_runner", "*", "state"): Threshold(operator="nagios", display="Check"),
+        ("nagios_passive", "*", "state"): Threshold(operator="nagios", display="Check"),
         ("agent_monitor", "*", "ok"): Threshold(warning=0.0, operator="==", hold=10 * _MINUTE, display="Plugin fails"),
         ("agent_monitor", "spool_records"): Threshold(
             warning=100.0, hysteresis=0.5, hold=15 * _MINUTE, display="Reports that wait"

@@ -129,6 +129,15 @@ def read_url(scalar: Scalar) -> str:
     return scalar.text.rstrip("/")
 
 
+def read_exporter_url(scalar: Scalar) -> str:
+    """An address that may have a question in it, as that of a blackbox exporter."""
+    address, mark, question = scalar.text.partition("?")
+    if not question.isprintable() or " " in question or "#" in question:
+        raise Wrong
+    read_url(Scalar(scalar.line, address))
+    return f"{address}{mark}{question}"
+
+
 def read_origin(scalar: Scalar) -> str:
     if scalar.text == "*":
         return scalar.text
@@ -191,5 +200,6 @@ LEAVES = {
     "network": Leaf("an address or a network such as 10.0.0.0/8", read_network),
     "header name": Leaf("the name of a header such as Remote-User", read_header_name),
     "url": Leaf("an address such as https://hb.example.org", read_url),
+    "exporter url": Leaf("an address such as http://web1.example.org:9100/metrics", read_exporter_url),
     "origin": Leaf('an origin such as https://dash.example.org, or "*"', read_origin),
 }

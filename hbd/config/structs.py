@@ -12,9 +12,11 @@ from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct, field
 
+from hbc.wire import MAX_WATCHED
 from hbd import tls
 from hbd.addresses import Networks
 from hbd.errors import InvalidInput
@@ -28,6 +30,7 @@ Interval = Annotated[float, Meta(ge=0.1, le=86400, extra={"as": "duration"})]
 Count = Annotated[int, Meta(ge=1)]
 CountOrZero = Annotated[int, Meta(ge=0)]
 Size = Annotated[int, Meta(ge=1024, le=2**30, extra={"as": "size"})]
+FileSize = Annotated[int, Meta(ge=1024, le=2**40, extra={"as": "size"})]
 HostName = Annotated[str, Meta(extra={"as": "host name"})]
 HostPattern = Annotated[str, Meta(extra={"as": "host pattern"})]
 BindAddress = Annotated[str, Meta(extra={"as": "bind address"})]
@@ -35,6 +38,9 @@ Url = Annotated[str, Meta(extra={"as": "url"})]
 Origin = Annotated[str, Meta(extra={"as": "origin"})]
 Name = Annotated[str, Meta(min_length=1, max_length=253)]
 OneOrMore = Annotated[tuple[Name, ...], Meta(extra={"as": "one or more"})]
+ExporterUrls = Annotated[
+    tuple[Annotated[str, Meta(extra={"as": "exporter url"})], ...], Meta(extra={"as": "one or more"})
+]
 HostPatterns = Annotated[tuple[HostPattern, ...], Meta(extra={"as": "one or more"})]
 UserName = Annotated[str, Meta(extra={"as": "user name"})]
 Network = Annotated[str, Meta(extra={"as": "network"})]
@@ -113,7 +119,7 @@ class HostConfig(Section, frozen=True, kw_only=True):
     dyn: bool | None = None
     tags: tuple[Name, ...] = ()
     interval: Interval | None = None
-    enabled: bool = True
+    enabled: bool | None = None
     min_report_interval: Duration | None = None
     threshold_config: OneOrMore = ()
     notification_channels: OneOrMore = ()
@@ -131,6 +137,7 @@ class HostSettings(Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...]
     interval: float | None
     enabled: bool
+    min_report_interval: float
 
 
 class User(Section, frozen=True, kw_only=True):
@@ -188,9 +195,17 @@ class Auth(Section, frozen=True, kw_only=True):
 
 
 class Agents(Section, frozen=True, kw_only=True):
-    """enrollment None: open as long as there are no users, else key."""
+    """enrollment None: open as long as there are no users, else key.
+
+    ssh_keys: folder of the keys that agents are installed with over SSH; None: ~/.ssh. unknown_host_keys: whether the
+    key of a machine that nobody has seen before is recorded, or shown and asked about. command_expiry: seconds in which
+    a command has to begin.
+    """
 
     enrollment: Literal["open", "key", "closed"] | None = None
+    ssh_keys: Path | None = None
+    unknown_host_keys: Literal["record", "ask"] = "record"
+    command_expiry: Annotated[float, Meta(ge=10, le=86400, extra={"as": "duration"})] = 3600.0
 
 
 class Watchdog(Section, frozen=True, kw_only=True):
@@ -256,10 +271,36 @@ class Maintenance(Section, frozen=True, kw_only=True):
         return Window.read(WindowTexts(self.start, self.duration, self.timezone, self.repeat, self.days, self.until))
 
 
+class ScrapeJob(Section, frozen=True, kw_only=True):
+    """Exporters of Prometheus metrics that are asked alike.
+
+    host: whose metrics they are, for a job with one URL; None: the host that the URL names. ca_file: what is believed
+    in place of the machine's own authorities.
+    """
+
+    urls: ExporterUrls = ()
+    host: HostName | None = None
+    interval: Annotated[float, Meta(ge=1, le=86400, extra={"as": "duration"})] = 30.0
+    timeout: Annotated[float, Meta(ge=0.1, le=300, extra={"as": "duration"})] = 10.0
+    token: SecretText | None = None
+    username: Name | None = None
+    password: SecretText | None = None
+    ca_file: Path | None = None
+
+
+class ScrapeTarget(Struct, frozen=True):
+    """One exporter. job: its name; what has no place among the common plugins is kept in a plugin of that name."""
+
+    job: str
+    url: str
+    host: str
+    settings: ScrapeJob
+
+
 class Plan(Section, frozen=True, kw_only=True):
     """limit: watched processes on each host."""
 
-    limit: Count = 100
+    limit: Annotated[int, Meta(ge=1, le=MAX_WATCHED)] = 100
 
 
 class FlappingLimits(Section, frozen=True, kw_only=True):
@@ -288,6 +329,9 @@ class Limits(Section, frozen=True, kw_only=True):
     max_frame_bytes: Size = 1024 * 1024
     max_links: Count = 12_000
     max_links_per_address: CountOrZero = 0
+    max_streams: Count = 200
+    max_streams_per_user: Count = 10
+    max_upload_bytes: FileSize = 2**30
     max_subscribers: Count = 2_000
     max_messages: Count = 1_000_000
     max_audit_entries: Count = 1_000_000
@@ -367,6 +411,7 @@ class ConfigFile(Section, frozen=True, kw_only=True):
     notification_routes: dict[Name, NotificationRoute] = {}
     notifications: Notifications = Notifications()
     maintenance: dict[Name, Maintenance] = {}
+    scrape: dict[Name, ScrapeJob] = {}
     plans: dict[Name, Plan] = {}
 
     def certificate_in(self, folder: Path) -> tls.Files | None:
@@ -423,6 +468,14 @@ class Config(ConfigFile, frozen=True, kw_only=True, dict=True):
         """Lower-case names of the hosts whose address is expected to change."""
         marked = {name.lower() for name, host in self.hosts.items() if host.dyn}
         return frozenset(marked | {name.lower() for name in self.dyndnshosts})
+
+    @cached_property
+    def scrape_targets(self) -> tuple[ScrapeTarget, ...]:
+        return tuple(
+            ScrapeTarget(name, url, job.host or urlsplit(url).hostname or "", job)
+            for name, job in self.scrape.items()
+            for url in job.urls
+        )
 
     @cached_property
     def threshold_matchers(self) -> tuple[tuple[str, Matcher, tuple[str, ...]], ...]:

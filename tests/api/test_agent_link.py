@@ -424,7 +424,7 @@ async def test_a_peer_that_takes_no_answers_is_not_read_without_end(agent, welco
         return before
 
     assert await asyncio.wait_for(stands_still(), 15) < 1_000
-    link._cut()
+    link.cut()
 
 
 async def test_a_goodbye_is_told_in_the_journal(agent, welcome, daemon):

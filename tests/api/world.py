@@ -4,8 +4,9 @@ fixtures are those of all tests that call it: ``world`` and ``api``."""
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 
 import bcrypt
@@ -14,17 +15,38 @@ from aiohttp import DummyCookieJar, web
 from aiohttp.test_utils import TestClient, TestServer
 
 from hbd.accounts import User
+from hbd.agent_register import AgentRegister
 from hbd.alerts import Alerts
 from hbd.channel_register import ChannelRegister
 from hbd.config import Config
+from hbd.enrolment import Enrolment
 from hbd.explain import Explainer
 from hbd.feed import Feed
 from hbd.hosts import Host, Hosts
 from hbd.hushing import Hushing
+from hbd.jobs import Jobs
 from hbd.model import Data, Family, Heartbeat, Message, Moment, Sample
 from hbd.notifications import Notifications
 from hbd.passwords import Passwords
+from hbd.pipeline import Pipeline
 from hbd.presence import Presence
+from hbd.process_register import ProcessRegister
+from hbd.processes import Watches
+from hbd.receivers.doors import Doors
+from hbd.receivers.foreign import ForeignReports
+from hbd.receivers.influx import InfluxWrites
+from hbd.receivers.nagios import PassiveResults
+from hbd.receivers.noba_agents import NobaAgents
+from hbd.receivers.noba_sockets import NobaSockets
+from hbd.remote.commands import Commands
+from hbd.remote.deploy import Deployments
+from hbd.remote.deploy_steps import Parts as DeployParts
+from hbd.remote.frames import Frame
+from hbd.remote.package import Packages
+from hbd.remote.streams import Streams
+from hbd.remote.whereabouts import Whereabouts
+from hbd.report_log import ReportLog
+from hbd.reporting import Reporting
 from hbd.rings import Rings
 from hbd.security import Security
 from hbd.signin import Visitor
@@ -50,6 +72,19 @@ class RealServer(TestServer):
 
     async def _make_runner(self, **_: object) -> Runner:
         return Runner(self.app)
+
+
+class Links:
+    """What would go to agents. agents: whoever is connected, by name of their host."""
+
+    def __init__(self) -> None:
+        self.agents: dict[str, Callable[[Frame], None]] = {}
+
+    def send(self, host: Host, frame: Frame) -> bool:
+        agent = self.agents.get(host.name)
+        if agent is not None:
+            agent(frame)
+        return agent is not None
 
 
 class World:
@@ -82,15 +117,57 @@ class World:
             self.stats,
             heard=lambda: len(self.hosts),
         )
+        self.enrolment = Enrolment(self.hosts, self.store, self.know)
+        self.agents = AgentRegister(self.enrolment, self.hosts)
+        watches = Watches()
+        self.processes = ProcessRegister(Config(), self.store, watches, self.alerts)
+        self.pipeline = Pipeline(
+            self.hosts,
+            self.presence,
+            self.rings,
+            self.store,
+            self.feed,
+            self.stats,
+            self.alerts,
+            self.notifications.notices,
+            watches,
+        )
+        self.processes.is_judged = self.pipeline.is_judged
+        self.links = Links()
+        self.commands = Commands(self.store, self.hosts, self.stats, self.links.send, wall=lambda: self.now.wall)
+        self.streams = Streams(Config(), self.links, self.stats)
+        packages = Packages()
+        whereabouts = Whereabouts(lambda: self.parts.config, lambda: ["http://127.0.0.1:50004/"])
+        self.deployments = Deployments(
+            DeployParts(
+                lambda: self.parts.config,
+                self.store.deployments,
+                self.hosts,
+                self.enrolment,
+                self.agents,
+                packages,
+                whereabouts,
+            )
+        )
+        self.report_log = ReportLog(self.store, self.stats)
+        self.reporting = Reporting(self.store)
+        self.jobs = Jobs(self.store.jobs, self.hosts, ForeignReports(self.pipeline), self.stats, clock=lambda: self.now)
+        self.doors = Doors(
+            self.enrolment, self.pipeline, self.report_log, lambda: self.now, lambda: self.parts.config.limits
+        )
+        self.noba = NobaAgents(self.doors, self.pipeline, self.rings, self.commands)
         self.parts = Parts(
             config=Config(),
             hosts=self.hosts,
+            agents=self.agents,
+            noba=self.noba,
+            noba_sockets=NobaSockets(self.noba, self.pipeline, self.stats, lambda: self.parts.config.limits),
             rings=self.rings,
             presence=self.presence,
             alerts=self.alerts,
             hushing=self.hushing,
             explainer=Explainer(
-                lambda: self.parts.config, self.hosts, self.rings, self.alerts, self.store, self.hushing
+                lambda: self.parts.config, self.hosts, self.rings, self.alerts, self.store, watches, self.hushing
             ),
             channels=self.channels,
             notifications=self.notifications,
@@ -111,6 +188,19 @@ class World:
             urls=list,
             unready=lambda: self.problems,
             agent_link=self.agent_link,
+            commands=self.commands,
+            streams=self.streams,
+            deployments=self.deployments,
+            packages=packages,
+            whereabouts=whereabouts,
+            doors=self.doors,
+            influx=InfluxWrites(self.doors.rates, self.rings.latest),
+            passive=PassiveResults(self.doors.rates, self.rings.latest),
+            jobs=self.jobs,
+            reporting=self.reporting,
+            apply_reporting=self.apply_reporting,
+            processes=self.processes,
+            told=self.pipeline.told,
         )
 
     async def open(self) -> None:
@@ -118,8 +208,13 @@ class World:
         await self.security.load(self.now.wall)
         await self.channels.load()
         await self.notifications.load(self.now)
+        self._turns = asyncio.create_task(self.pipeline.run())
 
     async def close(self) -> None:
+        await self.commands.close()
+        await self.deployments.close()
+        self.pipeline.close()
+        await self._turns
         await self.channels.close()
         await self.security.close()
         await self.store.close()
@@ -129,7 +224,7 @@ class World:
         await self.security.configure(config, self.hosts, self.now.wall)
         await self.channels.configure(config)
         self.notifications.configure(config)
-        self.parts.config = config
+        self.parts.config = self.streams.config = self.processes.config = config
         self.apply_access(self.hosts)
         await self.security.announce()
 
@@ -151,20 +246,31 @@ class World:
             found = self.security.host_access.of(host, self.parts.config)
             self.hosts.hand(host, found.owner, found.managers, found.monitors)
 
+    async def apply_reporting(self, host: Host) -> None:
+        host.enabled, host.min_report_interval = self.reporting.of(host, self.parts.config)
+
     def people_changed(self) -> None:
         self.apply_access(self.hosts)
         self.feed.review(asyncio.get_running_loop().time())
 
     async def enrol(self, name: str) -> Host:
         """A host that is known and was never heard."""
-        agent_id = f"agent_{len(self.hosts):012x}"
+        agent_id = f"agent_{secrets.token_hex(6)}"
         host_id = await self.store.hosts.enrol(name, agent_id, [], None, self.now.wall)
         host = Host(host_id, name, agent_id)
         self.hosts.add(host)
+        self.know(host)
+        return host
+
+    def know(self, host: Host) -> None:
+        """Hand a host that has just become known to the parts that keep something for each."""
         self.apply_access([host])
         self.presence.know(host.id, interval=10.0, now=self.now)
         self.feed.host(host.id)
-        return host
+
+    async def key(self, host: Host) -> str:
+        """A key for a host, the only one that it has."""
+        return await self.enrolment.rotate(host, overlap=0)
 
     def beat(self, host: Host, *, family: Family = Family.IPV4, rtt: float | None = None, seq: int = 1) -> None:
         address = "192.0.2.7" if family is Family.IPV4 else "2001:db8::7"

@@ -67,9 +67,7 @@ class Callers:
             BETA: HostConfig(owner=OTHER_USER),
         }
         await world.configure(Config(users=users, hosts=hosts, auth=Auth(second_factor=("operator",))))
-        for name in (ALPHA, BETA):
-            world.sample(await world.enrol(name), "cpu_monitor", {"cpu_percent": 1.0})
-            await world.note(f"{name} is up", world.hosts.require(name))
+        await self._settle_hosts()
         operator = self._accounts.require("operator")
         fields = {"totp": totp.new_secret(), "totp_step": 0, "recovery": ()}
         await self._accounts.change(operator, fields, entry("second_factor.set_up"))
@@ -78,6 +76,15 @@ class Callers:
         for name in TOKENS:
             await self._keep_token(name)
         self._kept["agent key"] = AGENT_KEY
+
+    async def _settle_hosts(self) -> None:
+        """Those that are not there, or no longer: some callers may delete them."""
+        for name in (ALPHA, BETA):
+            if self._world.hosts.get(name) is None:
+                await self._world.enrolment.add(name)
+                host = self._world.hosts.require(name)
+                self._world.sample(host, "cpu_monitor", {"cpu_percent": 1.0})
+                await self._world.note(f"{name} is up", host)
 
     async def _keep_token(self, name: str) -> None:
         scope, hosts = TOKENS[name]
@@ -96,6 +103,7 @@ class Callers:
 
     async def token(self, caller: str) -> str | None:
         """What a caller shows; people come with a session of their own each time, scripts with a token that is good."""
+        await self._settle_hosts()
         if caller == "anonymous":
             return None
         if caller in TOKENS and self._accounts.credential(self._kept[caller], time.time()) is None:
@@ -117,7 +125,9 @@ def url(route: Route) -> str:
         "plugin": "cpu_monitor",
         "id": "1",
         "name": "ops",
+        "machine": "192.0.2.1",
         "token": "x",
+        "what": "start",
         "path": "none.css",
     }
     return route.template.format(**values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -16,6 +17,7 @@ from hbc import wire
 from hbd.config import Config
 from hbd.config.structs import User
 from hbd.daemon import Daemon
+from hbd.enrolment import LiveKey
 
 RUN = "0123456789abcdef"
 Talk = Callable[..., Awaitable[dict[str, Any]]]
@@ -126,13 +128,13 @@ async def test_s48_a_name_that_has_a_key_is_not_enrolled_again(daemon: Daemon, d
 
 async def test_s48_a_revoked_key_is_refused(daemon: Daemon, dial: Dial) -> None:
     key = await daemon.enrolment.add("host-a")
-    await daemon.enrolment.revoke("host-a")
+    await daemon.enrolment.revoke(daemon.hosts.require("host-a"))
     assert (await (await dial())(**hello("host-a", key)))["type"] == "refused"
 
 
 async def test_s48_a_rotated_key_is_refused_after_the_overlap(daemon: Daemon, dial: Dial) -> None:
     old = await daemon.enrolment.add("host-a")
-    new = await daemon.enrolment.rotate("host-a", overlap=-1.0)
+    new = await daemon.enrolment.rotate(daemon.hosts.require("host-a"), overlap=-1.0)
     assert (await (await dial())(**hello("host-a", old)))["type"] == "refused"
     assert (await (await dial())(**hello("host-a", new)))["type"] == "welcome"
 
@@ -142,3 +144,29 @@ async def test_s48_a_welcome_with_a_key_of_ones_own_holds_no_key(daemon: Daemon,
     welcome = await (await dial())(**hello("host-a", key))
     assert key not in json.dumps(welcome)
     assert not welcome.get("key")
+
+
+async def test_s48_a_link_ends_with_the_overlap_of_its_rotated_key(daemon: Daemon, dial: Dial) -> None:
+    old = await daemon.enrolment.add("host-a")
+    await (await dial())(**hello("host-a", old))
+    host = daemon.hosts.require("host-a")
+    assert host.link
+    await daemon.enrolment.rotate(host, overlap=0.01)
+    async with asyncio.timeout(10):
+        while host.link:
+            await asyncio.sleep(0.01)
+
+
+async def test_s48_a_key_that_is_revoked_during_its_hello_opens_no_link(
+    daemon: Daemon, dial: Dial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = await daemon.enrolment.add("host-a")
+    host, prove = daemon.hosts.require("host-a"), daemon.enrolment.prove
+
+    async def slowly(used: LiveKey, now: float) -> None:
+        await daemon.enrolment.revoke(host)
+        await prove(used, now)
+
+    monkeypatch.setattr(daemon.enrolment, "prove", slowly)
+    assert (await (await dial())(**hello("host-a", key)))["type"] == "refused"
+    assert not host.link

@@ -23,8 +23,10 @@ from hbd.config.structs import Limits
 from hbd.enrolment import Enrolment
 from hbd.errors import InvalidInput
 from hbd.logs import _Json, _Text
+from hbd.remote.frames import OfferedCommand, OfferedRoot, Offers, Policy
 from hbd.signin import Visitor
 from hbd.store.audit import Entry
+from hbd.web.host_page import TABS
 
 # ------------------------------------------------------------------------------------------------------------ S21 SQL
 
@@ -66,6 +68,12 @@ ADDRESSES = [
     "/api/0/users/{}",
     "/plugins?host={}",
     "/plugins?host=alpha&plugin={}",
+    "/agents?q={0}&status={0}&from={0}",
+    "/agents/deploy?id={}",
+    "/agent/{}",
+    "/agent/alpha?tab={}",
+    "/agent/alpha?tab=logs&source={0}&unit={0}&path={0}",
+    "/agent/alpha?tab=processes&process={}",
     "/live?q={0}&sort={0}&state={0}",
     "/alerts?q={0}&level={0}&host={0}&tag={0}&state={0}",
     "/api/0/alerts/history?metric={}",
@@ -249,6 +257,15 @@ async def planted(callers: Callers, world: World) -> World:
     world.sample(host, "os_info", {"os": MARKERS[0], "kernel": MARKERS[7], "arch": MARKERS[1], "hostname": MARKERS[3]})
     world.sample(host, "hbc", {"failures": {MARKERS[1]: MARKERS[0]}, "plugins": {MARKERS[0]: {"error": MARKERS[7]}}})
     world.sample(host, "process_monitor", {"top": [{"name": marker, "cpu": 1.0, "user": marker} for marker in MARKERS]})
+    offered = [OfferedCommand(marker[:64], "low", marker) for marker in MARKERS]
+    policy = Policy(
+        offered, *[MARKERS] * 4, [OfferedRoot(marker) for marker in MARKERS], user=MARKERS[0], problem=MARKERS[1]
+    )
+    world.commands.offers(host, Offers("journal", policy))
+    for marker in MARKERS:
+        await world.commands.queue(host, "shell", {"command": marker, marker: [marker]}, entry("command.queue"))
+        world.report_log.note(host, marker, 1e9, request={marker: marker}, status=200, answer=marker)
+    host.label, host.given_tags = MARKERS[2], MARKERS[:3]
     host.agent_tags, host.os, host.agent_version = MARKERS[:3], MARKERS[0], MARKERS[1]
     world.feed.host(host.id)
     await world.security.audit.write()
@@ -256,12 +273,14 @@ async def planted(callers: Callers, world: World) -> World:
 
 
 def pages(world: World) -> Iterator[str]:
+    yield from ("/agents", "/agents/deploy", *(f"/agent/{ALPHA}?tab={tab.name}" for tab in TABS))
     yield from ("/live", "/access", "/users", "/audit", "/status", "/api", "/profile", "/login", "/nope", "/plugins")
     host = world.hosts.require(ALPHA)
     for name in world.rings.plugins(host.id):
         yield f"/plugins?host={ALPHA}&plugin={name}"
     for marker in map(encoded, MARKERS):
-        for path in ("/live?q={0}&sort={0}", "/plugins?host={0}", "/plugins?host=alpha&plugin={0}", "/users?q={0}",
+        for path in ("/agents?q={0}", "/agent/alpha?tab=logs&unit={0}&path={0}", "/agent/{0}",
+                     "/live?q={0}&sort={0}", "/plugins?host={0}", "/plugins?host=alpha&plugin={0}", "/users?q={0}",
                      "/access?q={0}", "/audit?user={0}&action={0}", "/login?next={0}", "/{0}"):  # fmt: skip
             yield path.format(marker)
 

@@ -110,13 +110,13 @@ async def test_s40_no_answer_to_anybody_holds_a_secret(
     api: Api, callers: Callers, canaries: Canaries, caller: str
 ) -> None:
     headers = await callers.headers(caller)
-    for route in ROUTES:
+    for route in sorted(ROUTES, key=lambda route: route.method == "DELETE"):  # what is deleted has nothing to say
         if route.kind is Kind.STREAM:
             continue
         for question in MATRIX[f"{route.method} {route.template}"]:
             options = {"json": question.body} if question.form is None else {"data": question.form}
             for host, user in ((ALPHA, "canary"), (BETA, OTHER_USER), ("nope", "nope")):
-                named = {"host": host, "user": user, **question.path}
+                named = {"host": host, "agent": host, "server": host, "user": user, **question.path}
                 path = (route.template + question.query).format(**named)
                 answer = await api.request(route.method, path, headers=headers, allow_redirects=False, **options)
                 assert answer.status < 500
@@ -310,6 +310,12 @@ HARMLESS = {
     "key != Script.key": "the type of a channel",
     "rule.pattern[1] == key": "the name of something measured",
     "known.hash != key.hash": "two hashes of ours",
+    "held.key.hash == key.hash": "two hashes of ours",
+    "link.key.hash == key.hash": "two hashes of ours",
+    "old.hash != kept": "two hashes of ours",
+    "other.hash != taken": "two hashes of ours",
+    "table.key == key": "the name of something measured",
+    "token == self._token": "which following of a command the id of an event is from",
 }
 
 

@@ -34,6 +34,8 @@ def key(route: Route) -> str:
 
 def expected(route: Route, question: Question, thing: str, caller: str) -> str:
     if caller in question.allowed[thing]:
+        if question.answer == 401:  # a door with a key of its own: no user gets in, whoever it is
+            return STRANGER
         return str(404 if thing in (UNKNOWN, NO_USER) else question.answer)
     if caller in NOBODY:
         return STRANGER

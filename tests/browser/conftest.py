@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
+from agents_kit import fleet
 from fed import FedDaemon
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
@@ -34,6 +35,8 @@ expect.set_options(timeout=15_000)
 
 OpenPage = Callable[..., Awaitable[Page]]
 
+__all__ = ["fleet"]  # a fixture
+
 
 @pytest.fixture(scope="session")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
@@ -47,7 +50,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with output.open("wb") as sink:
         process = subprocess.Popen(command, stdout=sink, stderr=sink, env=environment, cwd=home)
     try:
-        yield _url(process, output)
+        yield printed_url(process, output)
     finally:
         process.send_signal(signal.SIGTERM)
         try:
@@ -57,7 +60,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             process.wait()
 
 
-def _url(process: subprocess.Popen[bytes], output: Path) -> str:
+def printed_url(process: subprocess.Popen[bytes], output: Path) -> str:
     """The first URL that the daemon prints. Fails with its output when none comes in time."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:

@@ -13,17 +13,38 @@ from aiohttp import web
 from msgspec.structs import replace
 
 from hbd.accounts import User
+from hbd.agent_register import AgentRegister
 from hbd.alerts import Alerts
 from hbd.channel_register import ChannelRegister
 from hbd.config import Config
 from hbd.config.default_thresholds import DEFAULT
+from hbd.enrolment import Enrolment
 from hbd.explain import Explainer
 from hbd.feed import Feed
 from hbd.hosts import Host, Hosts
 from hbd.hushing import Hushing
+from hbd.jobs import Jobs
 from hbd.model import Beat, Family, Heartbeat, Message, Moment, Sample
 from hbd.notifications import Notifications
+from hbd.pipeline import Pipeline
 from hbd.presence import Presence
+from hbd.process_register import ProcessRegister
+from hbd.processes import Watches
+from hbd.receivers.doors import Doors
+from hbd.receivers.foreign import ForeignReports
+from hbd.receivers.influx import InfluxWrites
+from hbd.receivers.nagios import PassiveResults
+from hbd.receivers.noba_agents import NobaAgents
+from hbd.receivers.noba_sockets import NobaSockets
+from hbd.remote.commands import Commands
+from hbd.remote.deploy import Deployments
+from hbd.remote.deploy_steps import Parts as DeployParts
+from hbd.remote.frames import Frame
+from hbd.remote.package import Packages
+from hbd.remote.streams import Streams
+from hbd.remote.whereabouts import Whereabouts
+from hbd.report_log import ReportLog
+from hbd.reporting import Reporting
 from hbd.rings import Rings
 from hbd.rules import HostRules, Rule
 from hbd.security import Security
@@ -66,6 +87,13 @@ class FedDaemon:
         self.urls: list[str] | None = None  # what it says it listens at, when that is not the truth
         self.counters = {"reports_total": 12.0}
         self.feed: Feed
+        self.enrolment: Enrolment
+        self.report_log: ReportLog
+        self.reporting: Reporting
+        self.processes: ProcessRegister
+        self.deployments: Deployments
+        self.commands: Commands
+        self.sent: list[Frame] = []  # to agents
         self.origin = ""
         self._beats = 0
         self._runner: web.AppRunner | None = None
@@ -95,14 +123,50 @@ class FedDaemon:
             heard=lambda: len(self.hosts),
         )
         await self.notifications.load(self.now)
+        self.enrolment = Enrolment(self.hosts, self.store, self._know)
+        pipeline = Pipeline(
+            self.hosts,
+            self.presence,
+            self.rings,
+            self.store,
+            self.feed,
+            stats,
+            self.alerts,
+            self.notifications.notices,
+        )
+        self.report_log = ReportLog(self.store, stats)
+        agents = AgentRegister(self.enrolment, self.hosts)
+        doors = Doors(self.enrolment, pipeline, self.report_log)
+        packages, whereabouts = Packages(), Whereabouts(lambda: self.config, self.told_urls)
+        self.deployments = Deployments(
+            DeployParts(
+                lambda: self.config,
+                self.store.deployments,
+                self.hosts,
+                self.enrolment,
+                agents,
+                packages,
+                whereabouts,
+            )
+        )
+        self.commands = Commands(self.store, self.hosts, stats, self.send)
+        noba = NobaAgents(doors, pipeline, self.rings, self.commands)
+        self.reporting = Reporting(self.store)
+        watches = Watches()
+        self.processes = ProcessRegister(self.config, self.store, watches, self.alerts)
         parts = Parts(
             config=self.config,
             hosts=self.hosts,
+            agents=agents,
+            noba=noba,
+            noba_sockets=NobaSockets(noba, pipeline, stats, lambda: self.config.limits),
             rings=self.rings,
             presence=self.presence,
             alerts=self.alerts,
             hushing=self.hushing,
-            explainer=Explainer(lambda: self.config, self.hosts, self.rings, self.alerts, self.store, self.hushing),
+            explainer=Explainer(
+                lambda: self.config, self.hosts, self.rings, self.alerts, self.store, watches, self.hushing
+            ),
             channels=self.channels,
             notifications=self.notifications,
             store=self.store,
@@ -122,6 +186,18 @@ class FedDaemon:
             urls=self.told_urls,
             unready=list,
             agent_link=self._no_agent,
+            streams=Streams(self.config, self, stats),
+            commands=self.commands,
+            jobs=Jobs(self.store.jobs, self.hosts, ForeignReports(pipeline), stats),
+            deployments=self.deployments,
+            packages=packages,
+            whereabouts=whereabouts,
+            doors=doors,
+            passive=PassiveResults(doors.rates, self.rings.latest),
+            influx=InfluxWrites(doors.rates, self.rings.latest),
+            reporting=self.reporting,
+            apply_reporting=self._apply_reporting,
+            processes=self.processes,
         )
         self._runner = web.AppRunner(make_app(parts), shutdown_timeout=1)
         await self._runner.setup()
@@ -133,6 +209,7 @@ class FedDaemon:
     async def stop(self) -> None:
         if self._task and self._runner:
             self.feed.close()
+            await self.commands.close()
             self._task.cancel()
             await self._runner.cleanup()
             await self.channels.close()
@@ -168,6 +245,20 @@ class FedDaemon:
         for host in hosts:
             found = self.security.host_access.of(host, self.config)
             self.hosts.hand(host, found.owner, found.managers, found.monitors)
+
+    def _know(self, host: Host) -> None:
+        """A host was enrolled."""
+        self._apply_access([host])
+        self.presence.know(host.id, interval=INTERVAL, now=self.now)
+        self.feed.host(host.id)
+
+    async def _apply_reporting(self, host: Host) -> None:
+        host.enabled, host.min_report_interval = self.reporting.of(host, self.config)
+
+    def send(self, host: Host, frame: Frame) -> bool:
+        """Stands in for the link of an agent."""
+        self.sent.append(frame)
+        return host.link
 
     async def _no_agent(self, request: web.Request) -> web.StreamResponse:
         return web.Response(status=426)

@@ -84,7 +84,7 @@ async def test_ctrl_k_finds_a_host_from_any_page(fed: FedDaemon, open_page: Open
     await page.keyboard.type("need")
     await expect(page.locator("#palette li .label")).to_have_text(["needle"])
     await page.keyboard.press("Enter")
-    await expect(page).to_have_url(f"{fed.origin}/plugins?host=needle")
+    await expect(page).to_have_url(f"{fed.origin}/agent/needle")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

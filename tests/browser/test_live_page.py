@@ -233,7 +233,7 @@ async def test_keys_walk_the_rows_and_open_a_host(fed: FedDaemon, open_page: Ope
         await page.keyboard.press(key)
     await expect(page.get_by_role("link", name="b", exact=True)).to_be_focused()
     await page.keyboard.press("Enter")
-    await expect(page).to_have_url(f"{fed.origin}/plugins?host=b")
+    await expect(page).to_have_url(f"{fed.origin}/agent/b")
 
 
 async def test_five_thousand_hosts_are_as_many_rows_as_fit(fed: FedDaemon, open_page: OpenPage) -> None:

@@ -10,7 +10,6 @@ import pytest
 from msgspec import inspect
 
 from hbd.config import Config, ConfigFile, changes, load
-from hbd.config.checks import NOT_YET
 from hbd.config.reload import NEEDS_RESTART
 from hbd.config.structs import Threshold, Thresholds
 from hbd.errors import ConfigError
@@ -100,12 +99,3 @@ def test_the_page_gives_the_default(key: str, tmp_path: Path) -> None:
     indented = "".join(f"{'  ' * level}{name}:\n" for level, name in enumerate(path)).rstrip("\n")
     (tmp_path / "hbd.yaml").write_text(f"{indented} {written}\n")
     assert changes(Config(), load(tmp_path / "hbd.yaml")) == []
-
-
-@pytest.mark.parametrize("row", NOT_YET, ids=lambda row: row.key)
-def test_the_page_says_what_this_version_cannot_do(row: Any) -> None:
-    key = row.key.replace("*", "<name>")
-    section = DOCS[: DOCS.index(f"| `{key}` |")].rpartition("\n### ")[2]
-    introduction = section[: section.index("\n|")]
-    line = next(line for line in DOCS.splitlines() if line.startswith(f"| `{key}` |"))
-    assert "in this version" in (introduction + line).lower()

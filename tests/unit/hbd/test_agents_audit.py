@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from hbd.agent_register import AgentRegister
 from hbd.agents import Agents
 from hbd.config import Config
 from hbd.enrolment import Enrolment
@@ -27,7 +28,7 @@ async def test_what_is_done_with_keys_and_hosts_is_told_with_who_did_it(store: S
     hosts = Hosts()
     enrolment = Enrolment(hosts, store)
     await enrolment.load(Config())
-    agents = Agents(enrolment, hosts, store)
+    agents = Agents(AgentRegister(enrolment, hosts), hosts, store)
     key = await agents.add("web", by="root")
     await agents.rotate("web", by="root")
     await agents.revoke("web", by="root")

@@ -326,6 +326,27 @@ def test_another_plugin_ends_nothing() -> None:
     assert world.alert.level is CRITICAL
 
 
+def test_paths_that_are_ended_are_over_with_the_next_tick() -> None:
+    world = World()
+    world.sample(0, CRITICAL, other=OK)
+    world.alerts.end_paths([(HOST, PATH), (HOST, f"{PLUGIN}.other"), (HOST, "never.seen")])
+    assert world.alerts.has_due(world.now)
+    world.tick(1)
+    assert (world.alerts.of(HOST), world.rows, world.alerts.has_due(world.now)) == ([], {}, False)
+    assert (world.events[-1].after, world.events[-1].reason) == (OK, "no rule any more")
+
+
+def test_a_path_that_is_ended_while_a_turn_is_written_is_over_with_the_one_after() -> None:
+    world = World()
+    plan = world.alerts.begin(world.now)
+    plan.judge(HOST, PLUGIN, [world.verdict(CRITICAL)], world.now.wall, world.now)
+    plan.tick(world.now)
+    world.alerts.end_paths([(HOST, PATH)])
+    world.commit(plan)
+    world.tick(1)
+    assert world.alerts.of(HOST) == []
+
+
 def test_what_has_no_rule_any_more_ends_with_the_next_tick() -> None:
     world = World()
     world.sample(0, CRITICAL)

@@ -298,11 +298,6 @@ def test_channel_settings_do_not_print_what_they_hold(read: Read) -> None:
 @pytest.mark.parametrize(
     ("text", "warning"),
     [
-        ("plans: {big: }", "plans: read, but this version watches no processes yet"),
-        (
-            "hosts: {a: {min_report_interval: 60s}, b: {min_report_interval: 60s}}",
-            "hosts.a.min_report_interval: read, but this version takes reports at any pace (and 1 more of the kind)",
-        ),
         (
             "hosts: {a: {watch: false}}",
             "hosts.a.watch: false turns off watching every host; name those to watch in watchhosts",

@@ -124,3 +124,11 @@ def test_only_plugins_that_fail_and_show_nothing_are_failures() -> None:
         "temperature": {"ok": True, "reason": "no sensors"},
     }
     assert failures(agent, ["shown"]) == [Failure("backup", "exit code 3")]
+
+
+def test_watched_processes_are_lines_of_one_table_that_says_since_when_they_run() -> None:
+    running = {"count": 2, "cpu_percent": 1.0, "oldest_start_time": 1_750_000_000.0, "oldest_after_boot_seconds": 9.0}
+    data = {"nginx": running, "cron": {"count": 0, "cpu_percent": 0.0}}
+    (table,) = plugin_view([Sample("watched_processes", 1000.0, data)]).tables
+    assert [column.label for column in table.columns] == ["Name", "Running", "CPU", "Oldest started"]
+    assert [len(line) for line in table.lines] == [4, 4]

@@ -22,7 +22,7 @@ class Keys:
         self.host = Host(7, "web-1", "agent_7")
 
     def by_key_id(self, identifier, now):
-        return LiveKey(self.host, HASH, None, True) if identifier == wire.key_id(HASH) else None
+        return LiveKey(self.host, HASH, 0.0, None, True) if identifier == wire.key_id(HASH) else None
 
 
 class Taken(list):

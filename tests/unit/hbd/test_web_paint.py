@@ -65,6 +65,11 @@ def test_short_span_has_one_unit_rounded_down(seconds: float, expected: str) -> 
     assert paint.short_span(seconds) == expected
 
 
+def test_json_is_set_out_for_people_and_a_text_stays_as_it_is() -> None:
+    assert paint.pretty({"a": [1]}) == '{\n  "a": [\n    1\n  ]\n}'
+    assert paint.pretty("no JSON") == "no JSON"
+
+
 def test_strip_draws_one_path_for_each_state_in_it() -> None:
     assert paint.strip_paths("uu-d") == [
         ("u", "M0 0h3v10h-3zM4 0h3v10h-3z"),
