@@ -45,7 +45,7 @@ unit: .venv-test/.project ## unit, API, contract, attack and fault tests
 	$(PYTEST) -n 2 tests/unit tests/api tests/contract tests/attack tests/fault $(ARGS)
 
 process: .venv-test/.project ## tests with real hbd and hbc processes
-	@sh tools/find-programs bash busybox curl dash jq prometheus-alertmanager shellcheck \
+	@sh tools/find-programs bash busybox curl dash jq prometheus prometheus-alertmanager shellcheck \
 		/usr/sbin/sshd=openssh-server ssh-keygen=openssh-client systemd-analyze=systemd \
 		prometheus-node-exporter glances /usr/lib/python3/dist-packages/influxdb=python3-influxdb \
 		/usr/lib/nagios/plugins/check_dummy=monitoring-plugins-basic

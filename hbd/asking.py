@@ -15,8 +15,8 @@ from hbd import config as configuration
 from hbd.config import Config
 from hbd.errors import HbdError
 
-LISTING = frozenset(("agent list", "token list", "user list"))
-"""commands that change nothing"""
+NEEDING = frozenset(("agent list", "backup", "token list", "user list"))
+"""commands that are of no use without a database"""
 
 
 def config_of(options: argparse.Namespace) -> Config:
@@ -25,7 +25,7 @@ def config_of(options: argparse.Namespace) -> Config:
 
 
 class NoDatabase(HbdError):
-    """There is nothing to list."""
+    """There is nothing to list or to copy."""
 
 
 def ask(options: argparse.Namespace, command: str, **arguments: Any) -> Any:
@@ -39,7 +39,7 @@ def ask(options: argparse.Namespace, command: str, **arguments: Any) -> Any:
     config = config_of(options)
     if holder_of(config.database) is not None:
         return control.ask(config.database, command, **arguments)
-    if command in LISTING and not config.database.exists():
+    if command in NEEDING and not config.database.exists():
         raise NoDatabase(
             f"there is no database {config.database}; is this the config of your hbd? -c FILE names another"
         )
@@ -69,6 +69,7 @@ async def _offline(config: Config, command: str, arguments: dict[str, Any]) -> A
     from hbd import explain
     from hbd.agent_register import AgentRegister
     from hbd.agents import Agents
+    from hbd.backups import Backups
     from hbd.daemon import open_offline
     from hbd.people import People
 
@@ -76,6 +77,8 @@ async def _offline(config: Config, command: str, arguments: dict[str, Any]) -> A
     try:
         if command.startswith("agent "):
             commands = Agents(AgentRegister(enrolment, hosts), hosts, store).commands()
+        elif command == "backup":
+            commands = {"backup": Backups(store).make}
         elif command == "explain":
             commands = (await explain.offline(config, store, hosts)).commands()
         else:

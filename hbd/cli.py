@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from hbd import __version__, cli_explain, cli_people, logs, tls
+from hbd import __version__, cli_backup, cli_explain, cli_people, logs, tls
 from hbd.asking import ask, caller, config_of, local_time, table
 from hbd.config import Config
 from hbd.config.names import unknown_channels
@@ -122,6 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     revoke.add_argument("name", metavar="NAME")
     remove = command("remove", _agent_remove, "delete a host with its key and all that is stored of it", verbs)
     remove.add_argument("name", metavar="NAME")
+    cli_backup.add_commands(command)
     cli_explain.add_command(command)
     cli_people.add_commands(command, group)
     return parser

@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 MAX_LINE_BYTES = 1 << 20
 ANSWER_SECONDS = 30.0
+LONG_SECONDS = {"backup": 3600.0}
+"""of commands that take their time"""
 
 Command = Callable[..., Awaitable[Any]]
 """Takes the request's arguments by name, answers with what JSON can say."""
@@ -83,7 +85,7 @@ class Control:
 def ask(database: Path, command: str, **arguments: Any) -> Any:
     """Have the running daemon carry out a command. Raises HbdError with its words, OSError when it is not there."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock, _beside(socket_path(database)) as name:
-        sock.settimeout(ANSWER_SECONDS)
+        sock.settimeout(LONG_SECONDS.get(command, ANSWER_SECONDS))
         sock.connect(name)
         sock.sendall(json.dumps({"command": command, "arguments": arguments}).encode() + b"\n")
         with sock.makefile("rb") as answers:

@@ -21,6 +21,7 @@ from hbd import config as configuration
 from hbd.agent_register import AgentRegister, Running
 from hbd.agents import Agents
 from hbd.alerts import Alerts, Flapping
+from hbd.backups import Backups
 from hbd.channel_register import ChannelRegister
 from hbd.channels import configured
 from hbd.companion import Companion
@@ -29,6 +30,7 @@ from hbd.control import Control
 from hbd.enrolment import Enrolment
 from hbd.errors import ConfigError, HbdError
 from hbd.explain import Explainer
+from hbd.exporters.sender import RemoteWrites
 from hbd.feed import Feed
 from hbd.hosts import Host, Hosts
 from hbd.hushing import Hushing
@@ -183,7 +185,9 @@ class Daemon:
         self.jobs = Jobs(self.store.jobs, self.hosts, ForeignReports(self.pipeline), self.stats)
         self.scraper = Scraper(config, self.hosts, self.pipeline, self.report_log, self.stats)
         self.watchdog = Watchdog(config, self.unready, self.stats)
-        self.upkeep = Upkeep(config, self.hosts, self.store, self.pipeline, self.certificate)
+        self.remote_writes = RemoteWrites(config, self.store.exports, self.hosts, self.stats, self.pipeline.note)
+        self.backups = Backups(self.store)
+        self.upkeep = Upkeep(config, self.hosts, self.store, self.pipeline, self.backups, self.certificate)
         self.companion = Companion(config.database, self.enrolment, self.hosts)
         if self.certificate is not None:
             self.stats.gauge(
@@ -238,7 +242,7 @@ class Daemon:
             Agents(self.agents, self.hosts, self.store, self.presence).commands()
             | people.commands()
             | self.explainer.commands()
-            | {"reload": self._reload_now},
+            | {"reload": self._reload_now, "backup": self.backups.make},
         )
         self.parts = Parts(
             config=config,
@@ -296,6 +300,7 @@ class Daemon:
             await self.channels.load()
             await self._remember()
             await self.commands.load()
+            await self.remote_writes.load()
             self.security.accounts.changed.append(self._people_changed)
             self._turns = self._go(self.pipeline.run(), "writing")
             refill = asyncio.create_task(self._refill(await self.store.samples.last_id()))
@@ -314,6 +319,7 @@ class Daemon:
             self._go(self.notifications.run(), "notifications")
             self._go(self.commands.run(), "commands")
             self._go(self.watchdog.run(), "the outside watchdog")
+            self._go(self.remote_writes.run(), "remote write")
             if self._with_agent:
                 pinned = self.certificate.pem() if self.certificate and self.config.hbd_tls else None
                 await self.companion.start(listen.from_here(self.urls[0]), pinned)
@@ -604,6 +610,7 @@ class Daemon:
         ending.append(self.security.announce())
         self.hushing.configure(fresh)
         self.notifications.configure(fresh)
+        self.remote_writes.configure(fresh)
         self.pipeline.rules = RuleBook(fresh.threshold_configs)
         self.alerts.flapping = _flapping(fresh)
         self.alerts.reconfigure(self.pipeline.is_judged)
@@ -678,12 +685,14 @@ class Daemon:
 
     def _warnings(self) -> list[str]:
         expiry = self.certificate.pair.warning(time.time()) if self.certificate else None
-        return [*self._lasting_warnings(), *([expiry] if expiry else [])]
+        return [*self._lasting_warnings(), *self.remote_writes.problems(), *([expiry] if expiry else [])]
 
     def _lasting_warnings(self) -> list[str]:
         """``key: reason``: what stays so until somebody changes it."""
         unguarded = WITHOUT_USERS.get(reach(self.config, self.urls)) if self.security.accounts.open else None
         told = self.notifications.warnings()
+        if self.config.backup.folder is not None and self.backups.problem:
+            told = [*told, f"backup: none could be made: {self.backups.problem}"]
         return [*self.config.warnings, *self.security.warnings(), *told, *([unguarded] if unguarded else [])]
 
     def _own_ports(self) -> set[int]:
@@ -706,6 +715,7 @@ class Daemon:
             storage=self.store.database.problem or "ok",
             database=str(self.store.database.path),
             database_bytes=self.store.database.size_bytes(),
+            backup=self.backups.last,
             hosts={str(state): count for state, count in self.presence.counts().items()},
             links=len(self.links),
             subscribers=len(self.feed),

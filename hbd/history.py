@@ -11,7 +11,7 @@ A chunk of version 1 is the byte 1 and then deflated (zlib, with its checksum)::
     column of the times, then of every path in the order of first appearance, each one byte of form and then
              0       the next of ``others``
              1       doubles, little-endian
-             else    integers, see ``_pack_integers``; divided by a scale they are the values
+             else    integers, see ``pack_integers``; divided by a scale they are the values
 
 Most measured values have few decimals and differ little from the one before. So a column of doubles becomes integers
 where that is exact, integers become differences, and differences become varints, which deflate well.
@@ -64,20 +64,20 @@ def encode(samples: Sequence[tuple[float, Data]]) -> bytes:
     the interpreter's stack, or when they hold something that JSON cannot say.
     """
     shapes: dict[Shape, int] = {}
-    runs: list[tuple[int, int]] = []
+    lengths: list[tuple[int, int]] = []
     columns: dict[tuple[str, ...], list[Any]] = {}
     others: list[list[Any]] = []
     cells = len(samples)
     try:
-        for shape, rows in _runs(samples):
-            runs.append((shapes.setdefault(shape, len(shapes)), len(rows)))
+        for shape, _, rows in runs(samples):
+            lengths.append((shapes.setdefault(shape, len(shapes)), len(rows)))
             cells += sum(map(len, rows))
             if cells > MAX_CELLS:
                 raise ValueError(f"more than {MAX_CELLS} values in one chunk")
-            for path, column in zip(_paths(shape), zip(*rows, strict=True), strict=True):
+            for path, column in zip(paths_of(shape), zip(*rows, strict=True), strict=True):
                 columns.setdefault(path, []).extend(column)
         packed = [_pack(column, others) for column in ([time for time, _ in samples], *columns.values())]
-        head = _write_head(_Head(len(samples), list(shapes), runs, others))
+        head = _write_head(_Head(len(samples), list(shapes), lengths, others))
     except (TypeError, RecursionError) as error:
         raise ValueError(f"not JSON, or nested too deeply: {error}") from error
     payload = b"".join((struct.pack("<I", len(head)), head, *packed))
@@ -130,12 +130,13 @@ def unflatten(shape: Shape, values: Iterator[Any]) -> Data:
     }
 
 
-def _paths(shape: Shape, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+def paths_of(shape: Shape, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The names of every value of such a sample, in the order of its values."""
     for name in shape:
         if isinstance(name, str):
             yield (*above, name)
         else:
-            yield from _paths(name[1], (*above, name[0]))
+            yield from paths_of(name[1], (*above, name[0]))
 
 
 def _as_shape(raw: Any) -> Shape:
@@ -150,26 +151,28 @@ def _as_shape(raw: Any) -> Shape:
     return tuple(names)
 
 
-def _runs(samples: Iterable[tuple[float, Data]]) -> Iterator[tuple[Shape, list[list[Any]]]]:
-    """Neighbours of one shape together, as rows of values."""
+def runs(samples: Iterable[tuple[float, Data]]) -> Iterator[tuple[Shape, list[float], list[list[Any]]]]:
+    """Neighbours of one shape together: their times, and their values as rows."""
     shape: Shape | None = None
+    times: list[float] = []
     rows: list[list[Any]] = []
-    for _, data in samples:
+    for time, data in samples:
         next_shape, values = flatten(data)
         if next_shape != shape:
             if shape is not None:
-                yield shape, rows
-            shape, rows = next_shape, []
+                yield shape, times, rows
+            shape, times, rows = next_shape, [], []
+        times.append(time)
         rows.append(values)
     if shape is not None:
-        yield shape, rows
+        yield shape, times, rows
 
 
 def _decode_payload(payload: bytes) -> list[tuple[float, Data]]:
     (head_bytes,) = struct.unpack_from("<I", payload)
     head = _read_head(memoryview(payload)[4 : 4 + head_bytes])
     shapes = [_as_shape(raw) for raw in head.shapes]
-    paths = [list(_paths(shape)) for shape in shapes]
+    paths = [list(paths_of(shape)) for shape in shapes]
     lengths = {path: 0 for shape_paths in paths for path in shape_paths}
     cells = 0
     for number, length in head.runs:
@@ -180,7 +183,7 @@ def _decode_payload(payload: bytes) -> list[tuple[float, Data]]:
             lengths[path] += length
     if head.count != sum(length for _, length in head.runs):
         raise ValueError("chunk has another number of samples than it says")
-    reader = _Reader(payload, 4 + head_bytes, iter(head.others))
+    reader = Reader(payload, 4 + head_bytes, iter(head.others))
     times = reader.column(head.count)
     columns = {path: iter(reader.column(length)) for path, length in lengths.items()}
     if reader.at != len(payload):
@@ -196,12 +199,12 @@ def _pack(column: list[Any], others: list[list[Any]]) -> bytes:
     """A column as bytes. One that is not all floats or all integers of common size goes to ``others``."""
     kinds = set(map(type, column))
     if kinds == {int} and max(map(int.bit_length, column)) <= _MAX_BITS:
-        return _pack_integers(column, 0)
+        return pack_integers(column, 0)
     if kinds == {float}:
         for number, scale in enumerate(_SCALES[1:], 1):
             integers = _scaled(column, scale)
             if integers is not None:
-                return _pack_integers(integers, number)
+                return pack_integers(integers, number)
         return struct.pack(f"<B{len(column)}d", _DOUBLES, *column)
     others.append(column)
     return bytes((_OTHER,))
@@ -223,12 +226,14 @@ def _scaled(column: list[float], scale: float) -> list[int] | None:
     return integers if array("d", back).tobytes() == array("d", column).tobytes() else None
 
 
-def _pack_integers(integers: list[int], scale_number: int) -> bytes:
+def pack_integers(integers: list[int], scale_number: int = 0) -> bytes:
     """Form, leading numbers, residues; of the three orders of differences the one with the fewest bits.
 
     Order 0: the median, then each distance to it. Order 1: the first, then each distance to the one before.
     Order 2: the first, the first distance, then each change of the distance.
     """
+    if not integers:
+        return b""
     median = sorted(integers)[len(integers) // 2]
     distances = list(map(sub, integers[1:], integers))
     choices = [([median], [integer - median for integer in integers]), (integers[:1], distances)]
@@ -254,13 +259,13 @@ def _varints(integers: list[int]) -> bytes:
     return bytes(packed)
 
 
-class _Reader:
+class Reader:
     """Takes one column after the other from a payload. at: the next byte."""
 
-    def __init__(self, payload: bytes, at: int, others: Iterator[list[Any]]) -> None:
+    def __init__(self, payload: bytes, at: int, others: Iterator[list[Any]] | None = None) -> None:
         self.at = at
         self._payload = payload
-        self._others = others
+        self._others = others or iter(())
 
     def column(self, count: int) -> list[Any]:
         form = self._payload[self.at]
@@ -271,13 +276,24 @@ class _Reader:
                 raise ValueError("chunk has a column of the wrong length")
             return column
         if form == _DOUBLES:
-            doubles = struct.unpack_from(f"<{count}d", self._payload, self.at)
-            self.at += 8 * count
-            return list(doubles)
+            return self.doubles(count)
         scale_number, order = divmod(form - _FIRST_FORM, _ORDERS)
         scale = _SCALES[scale_number]
         integers = self._integers(order, count)
         return [integer / scale for integer in integers] if scale else integers
+
+    def doubles(self, count: int) -> list[float]:
+        doubles = struct.unpack_from(f"<{count}d", self._payload, self.at)
+        self.at += 8 * count
+        return list(doubles)
+
+    def integers(self, count: int) -> list[int]:
+        """What ``pack_integers`` made of so many."""
+        if not count:
+            return []
+        form = self._payload[self.at]
+        self.at += 1
+        return self._integers(form - _FIRST_FORM, count)
 
     def _integers(self, order: int, count: int) -> list[int]:
         leading = self._varints(max(order, 1))

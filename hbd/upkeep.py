@@ -8,14 +8,19 @@ import logging
 import math
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 
+from hbd.backups import Backups
 from hbd.config import Config
-from hbd.errors import StorageError
+from hbd.config.structs import Retention
+from hbd.errors import HbdError, StorageError
 from hbd.hosts import Hosts
 from hbd.model import Moment
 from hbd.pipeline import Pipeline
 from hbd.process_register import RECENT_SECONDS
+from hbd.rollups import DAY, HOUR, MINUTE, QUARTER
 from hbd.store import Store
+from hbd.store.history import RAW
 from hbd.tls import Certificate
 
 log = logging.getLogger(__name__)
@@ -27,16 +32,28 @@ FOLD_DUE_SECONDS = 2 * FOLD_KEEP_SECONDS  # a host is folded when it has one thi
 JUMP_SECONDS = 60.0
 STEADY_SECONDS = 6 * 3600.0  # a wrong clock is noticed and mended by then
 HOSTS_AT_ONCE = 200  # about 3 ms of the loop
+SPARE_BYTES = 8 << 20  # free pages of the database that are kept for what comes next
+GIVING_UP = ((RAW, 6 * 3600.0), (MINUTE, 2 * 86_400.0), (QUARTER, 14 * 86_400.0), (HOUR, 90 * 86_400.0))
+"""in this order history is given up for the limit of the database's size, but for its last so many seconds"""
 BREATH_SECONDS = 0.05  # between two slices of work, so that reports never wait behind more than one of them
 
 
 class Upkeep:
     def __init__(
-        self, config: Config, hosts: Hosts, store: Store, pipeline: Pipeline, certificate: Certificate | None = None
+        self,
+        config: Config,
+        hosts: Hosts,
+        store: Store,
+        pipeline: Pipeline,
+        backups: Backups,
+        certificate: Certificate | None = None,
     ) -> None:
         self.config = config
+        self._backups = backups
         self._certificate = certificate
         self._hosts = hosts
+        self.over_size = False
+        """whether the database is larger than it may be, and there is nothing left to give up"""
         self._offset: float | None = None
         self._steady_from = -math.inf
         self._store = store
@@ -64,8 +81,10 @@ class Upkeep:
         self.warn_of_certificate(now)
         await self.remember_connections()
         await self.fold(now.wall)
+        await self.pack(now.wall)
         if self._clock_is_steady(now):
             await self.prune(now.wall)
+        await self.back_up(now)
 
     def _clock_is_steady(self, now: Moment) -> bool:
         """Whether the wall clock has run evenly for a while: after a jump nothing is thrown away in its name."""
@@ -84,6 +103,20 @@ class Upkeep:
             log.warning("%s", warning)
             self._pipeline.note(warning, now)
 
+    async def back_up(self, now: Moment) -> None:
+        """Make the copy that is due, where the config wants any. One that fails is told once, and tried every round."""
+        plan = self.config.backup
+        if plan.folder is None:
+            return
+        failed = self._backups.problem
+        try:
+            await self._backups.rotate(plan.folder, plan.every, plan.keep, now.wall)
+        except (HbdError, OSError) as error:
+            self._backups.problem = str(error)
+            if self._backups.problem != failed:
+                log.error("no backup could be made: %s", error)
+                self._pipeline.note(f"no backup could be made: {error}", now)
+
     async def remember_connections(self) -> None:
         hosts = list(self._hosts)
         for start in range(0, len(hosts), HOSTS_AT_ONCE):
@@ -93,9 +126,14 @@ class Upkeep:
     async def fold(self, now: float) -> None:
         await _in_slices(lambda: self._store.samples.fold(now, FOLD_KEEP_SECONDS, FOLD_DUE_SECONDS))
 
+    async def pack(self, now: float) -> None:
+        await _in_slices(lambda: self._store.history.pack(now))
+
     async def prune(self, now: float) -> None:
         retention, limits = self.config.retention, self.config.limits
         await _in_slices(lambda: self._store.samples.prune(now - retention.samples))
+        for tier, kept in history_kept(retention).items():
+            await _in_slices(partial(self._store.history.prune, tier, now - kept))
         await self._store.samples.prune_sequences(now - retention.samples)
         forgotten = now - max(retention.samples, RECENT_SECONDS)
         await _in_slices(lambda: self._store.processes.prune(now - retention.samples, forgotten))
@@ -104,6 +142,43 @@ class Upkeep:
         await _in_slices(lambda: self._store.notices.prune(now - retention.messages))
         await _in_slices(lambda: self._store.hushing.prune(now - retention.messages))
         await _in_slices(lambda: self._store.audit.prune(now - retention.audit, limits.max_audit_entries))
+        if retention.max_size is not None:
+            await self._keep_within(retention.max_size, now)
+        await self._shrink()
+
+    async def _keep_within(self, limit: int, now: float) -> None:
+        """Give up history, the least missed first, until the database is within its limit."""
+        for tier, least in GIVING_UP:
+            while (await self._store.database.usage()).used > limit:
+                if not await self._store.history.give_up(tier, now - least):
+                    break
+                await asyncio.sleep(BREATH_SECONDS)
+        used = (await self._store.database.usage()).used
+        if (over := used > limit) and not self.over_size:
+            told = f"the database has {used >> 20} MiB, more than retention.max_size, and nothing is left to give up"
+            log.warning("%s", told)
+            self._pipeline.note(told, Moment.now())
+        self.over_size = over
+
+    async def _shrink(self) -> None:
+        """Give back what is free and not going to be used again soon."""
+        database = self._store.database
+        while (usage := await database.usage()).free > max(SPARE_BYTES, usage.used // 10):
+            await database.shrink()
+            if (await database.usage()).free == usage.free:
+                break
+            await asyncio.sleep(BREATH_SECONDS)
+
+
+def history_kept(retention: Retention) -> dict[int, float]:
+    """Tier of history → seconds for which it is kept."""
+    return {
+        RAW: retention.samples,
+        MINUTE: retention.minutes,
+        QUARTER: retention.quarters,
+        HOUR: retention.hours,
+        DAY: retention.days,
+    }
 
 
 async def _in_slices(step: Callable[[], Awaitable[int]]) -> None:

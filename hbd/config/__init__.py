@@ -87,8 +87,14 @@ def load(path: Path | None) -> Config:
             told.append(_line(path, Problem(ordered[MAX_PROBLEMS].line, "file", "more problems from here on")))
         raise ConfigError(told)
     notes = warnings(read)
-    secrets = (read.users, read.notification_channels, read.auth.oidc.client_secret)
-    if open_to_all and (any(secrets) or any(job.token or job.password for job in read.scrape.values())):
+    secrets = (
+        read.users,
+        read.notification_channels,
+        read.auth.oidc.client_secret,
+        any(job.token or job.password for job in read.scrape.values()),
+        any(section.has_secrets for section in read.remote_write.values()),
+    )
+    if open_to_all and any(secrets):
         notes.append(f"file: every user of this machine can read its secrets; chmod 600 {path}")
     lines = {key: line for key, line in reading.lines.items() if key.startswith("notification_channels.")}
     return Config(**msgspec.structs.asdict(read), source=path, warnings=tuple(notes), lines=lines)

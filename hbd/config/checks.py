@@ -15,6 +15,10 @@ from hbd.config.structs import ConfigFile, Oidc, ProxyLogin, Threshold
 from hbd.errors import InvalidInput
 from hbd.model import is_host_name, is_plugin_name
 
+_HEADERS_OF_REMOTE_WRITE = frozenset(
+    ("connection", "content-encoding", "content-length", "content-type", "host", "transfer-encoding", "user-agent")
+) | {"x-prometheus-remote-write-version"}
+
 
 def check(config: ConfigFile, reading: Reading) -> None:
     """Adds to the reading's problems what is wrong between keys. Keys that could not be read are left alone."""
@@ -25,6 +29,7 @@ def check(config: ConfigFile, reading: Reading) -> None:
     _check_thresholds(config, reading)
     _check_routes(config, reading)
     _check_maintenance(config, reading)
+    _check_remote_write(config, reading)
     _check_scraping(config, reading)
     if not reading.is_bad("auth"):
         _check_oidc(config, reading)
@@ -44,6 +49,11 @@ def warnings(config: ConfigFile) -> list[str]:
         found.append(
             f"hosts.{unwatched[0]}.watch: false turns off watching every host; name those to watch in watchhosts"
         )
+    found += [
+        f"remote_write.{name}.url: not https, so others on the way can read the password or token"
+        for name, section in config.remote_write.items()
+        if (section.bearer_token or section.username) and section.url and not is_private_url(section.url)
+    ]
     return found
 
 
@@ -163,6 +173,28 @@ def _check_maintenance(config: ConfigFile, reading: Reading) -> None:
         except InvalidInput as wrong:
             wrong_key = f"{key}.{wrong.field}"
             reading.problem(reading.lines.get(wrong_key, line), wrong_key, wrong.reason)
+
+
+def _check_remote_write(config: ConfigFile, reading: Reading) -> None:
+    for name, section in config.remote_write.items():
+        key = f"remote_write.{name}"
+        line = reading.lines.get(key, 1)
+        if reading.is_bad(key):
+            continue
+        if section.url is None:
+            reading.problem(line, f"{key}.url", "is needed, such as http://127.0.0.1:9090/api/v1/write")
+        if (section.username is None) != (section.password is None):
+            missing = "username" if section.username is None else "password"
+            reading.problem(line, f"{key}.{missing}", "is needed: username and password belong together")
+        given = {header.lower(): header for header in section.headers}
+        ours = _HEADERS_OF_REMOTE_WRITE
+        if section.bearer_token is not None or section.username is not None:
+            ours = ours | {"authorization"}
+        if section.bearer_token is not None and section.username is not None:
+            reading.problem(line, f"{key}.bearer_token", "is given, and username too; the receiver wants one of them")
+        for header in sorted(given.keys() & ours):
+            wrong = f"{key}.headers.{given[header]}"
+            reading.problem(reading.lines.get(wrong, line), wrong, "is set by hbd itself")
 
 
 def _check_scraping(config: ConfigFile, reading: Reading) -> None:

@@ -29,6 +29,7 @@ Duration = Annotated[float, Meta(ge=0, le=100 * 365.25 * 86400, extra={"as": "du
 Interval = Annotated[float, Meta(ge=0.1, le=86400, extra={"as": "duration"})]
 Count = Annotated[int, Meta(ge=1)]
 CountOrZero = Annotated[int, Meta(ge=0)]
+Retained = Annotated[float, Meta(ge=86400, le=100 * 365.25 * 86400, extra={"as": "duration"})]
 Size = Annotated[int, Meta(ge=1024, le=2**30, extra={"as": "size"})]
 FileSize = Annotated[int, Meta(ge=1024, le=2**40, extra={"as": "size"})]
 HostName = Annotated[str, Meta(extra={"as": "host name"})]
@@ -314,11 +315,42 @@ class FlappingLimits(Section, frozen=True, kw_only=True):
 
 
 class Retention(Section, frozen=True, kw_only=True):
-    """How long the database keeps what, seconds."""
+    """How long the database keeps what, seconds. minutes to days: rollups with buckets of that length, a quarter being
+    that of an hour. max_size: bytes that all of it may take; None: as much as there is room for.
+    """
 
     samples: Annotated[float, Meta(ge=60, le=100 * 365.25 * 86400, extra={"as": "duration"})] = 48 * 3600.0
+    minutes: Retained = 30 * 86400.0
+    quarters: Retained = 180 * 86400.0
+    hours: Retained = 5 * 365 * 86400.0
+    days: Retained = 20 * 365 * 86400.0
     messages: Annotated[float, Meta(ge=60, le=100 * 365.25 * 86400, extra={"as": "duration"})] = 90 * 86400.0
-    audit: Annotated[float, Meta(ge=86400, le=100 * 365.25 * 86400, extra={"as": "duration"})] = 365 * 86400.0
+    audit: Retained = 365 * 86400.0
+    max_size: Annotated[int, Meta(ge=16 << 20, le=2**50, extra={"as": "size"})] | None = None
+
+
+class BackupPlan(Section, frozen=True, kw_only=True):
+    """Copies of the database that hbd makes by itself. folder None: none. every: seconds. keep: so many stay."""
+
+    folder: Path | None = None
+    every: Annotated[float, Meta(ge=600, le=366 * 86400, extra={"as": "duration"})] = 86400.0
+    keep: Annotated[int, Meta(ge=1, le=10_000)] = 7
+
+
+class RemoteWrite(Section, frozen=True, kw_only=True):
+    """A receiver of Prometheus remote write. hosts: patterns, none: all. interval: seconds between two requests."""
+
+    url: Url | None = None
+    bearer_token: SecretText | None = None
+    username: Name | None = None
+    password: SecretText | None = None
+    headers: dict[HeaderName, SecretText] = {}
+    interval: Annotated[float, Meta(ge=1, le=3600, extra={"as": "duration"})] = 15.0
+    hosts: HostPatterns = ()
+
+    @property
+    def has_secrets(self) -> bool:
+        return bool(self.bearer_token or self.password or self.headers)
 
 
 class Limits(Section, frozen=True, kw_only=True):
@@ -388,6 +420,8 @@ class ConfigFile(Section, frozen=True, kw_only=True):
 
     database: Path = field(default_factory=default_database)
     retention: Retention = Retention()
+    backup: BackupPlan = BackupPlan()
+    remote_write: dict[Name, RemoteWrite] = {}
     samples_per_plugin: Annotated[int, Meta(ge=1, le=100_000)] = 100
     limits: Limits = Limits()
     log: Log = Log()

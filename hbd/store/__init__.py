@@ -30,6 +30,8 @@ from hbd.store.channels import ChannelTables
 from hbd.store.commands import CommandTables
 from hbd.store.database import Database
 from hbd.store.deployments import DeploymentTables
+from hbd.store.exports import Exports
+from hbd.store.history import History
 from hbd.store.hosts import BeatRow, ConnectionRow, HostTables
 from hbd.store.hushing import HushTables
 from hbd.store.jobs import JobTables
@@ -86,6 +88,8 @@ class Store:
         self.messages = Messages(self.database)
         self.samples = Samples(self.database)
         self.jobs = JobTables(self.database)
+        self.history = History(self.database)
+        self.exports = Exports(self.database)
         self.trends = TrendTables(self.database)
         self.processes = ProcessTables(self.database)
         self.accounts = AccountTables(self.database)

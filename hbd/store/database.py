@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeGuard, TypeVar
+from typing import Any, NamedTuple, TypeGuard, TypeVar
 
 from hbd.errors import Conflict, StorageError, StorageFull
 from hbd.stats import Stats
@@ -36,6 +36,13 @@ READ_SECONDS = 2.0  # a query that takes longer is cut off: it would hold back c
 LOCK_SECONDS = 1.0
 MAX_SHARING = 500  # works in one transaction
 BUSY_SECONDS = 5.0  # how long to wait for a lock that some outside tool holds
+
+
+class Usage(NamedTuple):
+    """Bytes of the database file. free: of pages that nothing is on any more, which are used before the file grows."""
+
+    used: int
+    free: int
 
 
 class Database:
@@ -83,6 +90,7 @@ class Database:
         try:
             make_private_file(self.path)
             self._connection = self._connect()
+            self._connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # counts for a file that is new
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = FULL")
             self._connection.execute("PRAGMA journal_size_limit = 67108864")
@@ -239,6 +247,18 @@ class Database:
             if problem != self.problem:
                 log.critical("%s in %s", problem, self.path.parent)
             self.problem = self._beyond_repair = problem
+
+    async def usage(self) -> Usage:
+        def query(db: sqlite3.Connection) -> Usage:
+            asked = ("PRAGMA page_size", "PRAGMA page_count", "PRAGMA freelist_count")
+            size, pages, free = (int(db.execute(question).fetchone()[0]) for question in asked)
+            return Usage((pages - free) * size, free * size)
+
+        return await self.read(query)
+
+    async def shrink(self) -> None:
+        """Give some free pages back to the file system; a file that an older hbd made keeps its size."""
+        await self.write(lambda db: db.execute("PRAGMA incremental_vacuum(500)").fetchall())
 
     def size_bytes(self) -> int:
         """The database with its write-ahead log, as it lies on disk."""

@@ -6,10 +6,11 @@ A report is one row of ``samples`` until it is folded: then its samples stand in
 
 from __future__ import annotations
 
-import logging
+import asyncio
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import NamedTuple
 
 import msgspec
@@ -18,8 +19,10 @@ from hbd import history
 from hbd.model import Data, Report, Sample
 from hbd.sequences import MAX_RANGES, merged
 from hbd.store.database import Database
-
-log = logging.getLogger(__name__)
+from hbd.store.exports import Span, owe
+from hbd.store.history import Row, minutes, newest_packed
+from hbd.store.history import insert as insert_history
+from hbd.store.reading import read_chunk, read_report
 
 FOLD_ROWS = 250  # folded in one transaction: some 50 ms of the writer
 FOLD_BYTES = 1 << 20
@@ -38,13 +41,6 @@ class Range(NamedTuple):
     last: int
 
 
-class _StoredSample(msgspec.Struct):
-    plugin: str
-    time: float
-    data: Data
-
-
-_decode_body = msgspec.json.Decoder(list[_StoredSample]).decode
 _decode_ranges = msgspec.json.Decoder(list[tuple[int, int]]).decode
 
 
@@ -98,7 +94,11 @@ class Samples:
         That is done for a host that has one from more than ``due`` seconds before, so that a host is folded seldom and
         a good many reports at once. Returns how many were folded; 0: no host is due.
         """
-        return await self._database.write(lambda db: _fold(db, now, keep, due))
+        due_rows = await self._database.read_long(lambda db: _due(db, now, keep, due), 60)
+        if due_rows is None:
+            return 0
+        folded = await asyncio.to_thread(_folded, due_rows, now)
+        return await self._database.write(lambda db: _replace(db, folded))
 
     async def prune(self, before: float) -> int:
         """Forget chunks whose last sample is older than that time, some at once; returns how many went."""
@@ -136,24 +136,6 @@ def insert(db: sqlite3.Connection, reports: Iterable[tuple[Report, float]]) -> N
     )
 
 
-def _read_row(shift: float, body: bytes) -> list[Sample]:
-    """The samples of one row; none when it is damaged."""
-    try:
-        return [Sample(sample.plugin, sample.time + shift, sample.data) for sample in _decode_body(body)]
-    except (msgspec.MsgspecError, RecursionError, TypeError) as error:
-        log.error("a stored report cannot be read and is passed over: %s", error)
-        return []
-
-
-def _read_chunk(plugin: str, data: bytes) -> list[Sample]:
-    """The samples of one chunk; none when it is damaged."""
-    try:
-        return [Sample(plugin, time, values) for time, values in history.decode(data)]
-    except ValueError as error:
-        log.error("a chunk of %s cannot be read and is passed over: %s", plugin, error)
-        return []
-
-
 def _newest(db: sqlite3.Connection, host_id: int, per_plugin: int, last_id: int) -> list[Sample]:
     found: list[Sample] = []
     counts: dict[str, int] = defaultdict(int)
@@ -164,7 +146,7 @@ def _newest(db: sqlite3.Connection, host_id: int, per_plugin: int, last_id: int)
     for number, (shift, body) in enumerate(rows):
         if number >= per_plugin * 4 and min(counts.values(), default=0) >= per_plugin:
             break
-        for sample in _read_row(shift, body):
+        for sample in read_report(shift, body):
             if counts[sample.plugin] < per_plugin:
                 counts[sample.plugin] += 1
                 found.append(sample)
@@ -176,7 +158,15 @@ def _newest(db: sqlite3.Connection, host_id: int, per_plugin: int, last_id: int)
         for (data,) in chunks:
             if counts[plugin] >= per_plugin:
                 break
-            folded = _read_chunk(plugin, data)
+            folded = read_chunk(plugin, data)
+            counts[plugin] += len(folded)
+            found += folded
+    for parts in newest_packed(db, host_id):
+        few = {plugin: data for plugin, data in parts.items() if counts[plugin] < per_plugin}
+        if not few and min(counts.values(), default=0) >= per_plugin:
+            break
+        for plugin, data in few.items():
+            folded = read_chunk(plugin, data)
             counts[plugin] += len(folded)
             found += folded
     found.sort(key=lambda sample: sample.time)
@@ -192,9 +182,11 @@ def _newest_before(db: sqlite3.Connection, host_id: int, plugin: str, at: float)
         "SELECT data FROM chunks WHERE host_id = ? AND plugin = ? AND first <= ? ORDER BY last DESC LIMIT 2",
         (host_id, plugin, at),
     )
+    packed = islice((parts[plugin] for parts in newest_packed(db, host_id, at) if plugin in parts), 2)
     for found in (
-        (sample for shift, body in rows for sample in reversed(_read_row(shift, body))),
-        (sample for (data,) in chunks for sample in reversed(_read_chunk(plugin, data))),
+        (sample for shift, body in rows for sample in reversed(read_report(shift, body))),
+        (sample for (data,) in chunks for sample in reversed(read_chunk(plugin, data))),
+        (sample for data in packed for sample in reversed(read_chunk(plugin, data))),
     ):
         newest = next((sample for sample in found if sample.plugin == plugin and sample.time <= at), None)
         if newest is not None:
@@ -216,11 +208,31 @@ def _chunks(samples: list[tuple[float, Data]]) -> Iterator[tuple[list[tuple[floa
         yield samples, chunk
 
 
-def _fold(db: sqlite3.Connection, now: float, keep: float, due: float) -> int:
+class _Due(NamedTuple):
+    """Reports of one host that are to be folded: (id, run_id, seq, received_at, shift, body), oldest first."""
+
+    host_id: int
+    rows: list[tuple[int, str, int, float, float, bytes]]
+
+
+class _Folded(NamedTuple):
+    """What they come to. chunks: (plugin, first, last, count, data). newest: Unix seconds when the last one came.
+    spans: of those that have samples."""
+
+    host_id: int
+    ids: list[int]
+    spans: list[Span]
+    chunks: list[tuple[str, float, float, int, bytes]]
+    minutes: list[Row]
+    runs: dict[str, list[int]]
+    newest: float
+
+
+def _due(db: sqlite3.Connection, now: float, keep: float, due: float) -> _Due | None:
     # A row from the future came while the clock was wrong; it must not hide all that is behind it.
     oldest = db.execute("SELECT host_id, received_at FROM samples ORDER BY id LIMIT 1").fetchone()
     if oldest is None or now - due <= oldest[1] <= now:
-        return 0
+        return None
     host_id = oldest[0]
     rows = []
     size = 0
@@ -233,20 +245,49 @@ def _fold(db: sqlite3.Connection, now: float, keep: float, due: float) -> int:
         size += len(row[5])
         if size >= FOLD_BYTES:
             break
+    return _Due(host_id, rows)
+
+
+def _folded(due: _Due, now: float) -> _Folded:
     series: dict[str, list[tuple[float, Data]]] = defaultdict(list)
     runs: dict[str, list[int]] = defaultdict(list)
-    for _, run_id, seq, _, shift, body in rows:
+    spans: list[Span] = []
+    for row_id, run_id, seq, _, shift, body in due.rows:
         runs[run_id].append(seq)
-        for sample in _read_row(shift, body):
+        reported = read_report(shift, body)
+        for sample in reported:
             series[sample.plugin].append((sample.time, sample.data))
+        if reported:
+            times = [sample.time for sample in reported]
+            spans.append(Span(row_id, min(times), max(times)))
+    chunks = []
     for plugin, samples in series.items():
         samples.sort(key=lambda pair: pair[0])
-        db.executemany(
-            "INSERT INTO chunks (host_id, plugin, first, last, count, data) VALUES (?, ?, ?, ?, ?, ?)",
-            [(host_id, plugin, part[0][0], part[-1][0], len(part), chunk) for part, chunk in _chunks(samples)],
-        )
-    newest = min(max(row[3] for row in rows), now)
-    for run_id, seqs in runs.items():
+        chunks += [(plugin, part[0][0], part[-1][0], len(part), chunk) for part, chunk in _chunks(samples)]
+    return _Folded(
+        due.host_id,
+        [row[0] for row in due.rows],
+        spans,
+        chunks,
+        list(minutes(series)),
+        runs,
+        min(max(row[3] for row in due.rows), now),
+    )
+
+
+def _replace(db: sqlite3.Connection, folded: _Folded) -> int:
+    """Put what was folded in the place of the reports. Returns how many they were; 0 when their host is gone."""
+    host_id = folded.host_id
+    db.executemany("DELETE FROM samples WHERE id = ?", [(row_id,) for row_id in folded.ids])
+    if db.execute("SELECT 1 FROM hosts WHERE id = ?", (host_id,)).fetchone() is None:
+        return 0
+    db.executemany(
+        "INSERT INTO chunks (host_id, plugin, first, last, count, data) VALUES (?, ?, ?, ?, ?, ?)",
+        [(host_id, *chunk) for chunk in folded.chunks],
+    )
+    insert_history(db, host_id, folded.minutes)
+    owe(db, host_id, folded.spans)
+    for run_id, seqs in folded.runs.items():
         known = db.execute(
             "SELECT ranges FROM sequences WHERE host_id = ? AND run_id = ?", (host_id, run_id)
         ).fetchone()
@@ -254,7 +295,6 @@ def _fold(db: sqlite3.Connection, now: float, keep: float, due: float) -> int:
         db.execute(
             "INSERT INTO sequences (host_id, run_id, ranges, updated) VALUES (?, ?, ?, ?)"
             " ON CONFLICT (host_id, run_id) DO UPDATE SET ranges = excluded.ranges, updated = excluded.updated",
-            (host_id, run_id, msgspec.json.encode(ranges[-MAX_RANGES:]).decode(), newest),
+            (host_id, run_id, msgspec.json.encode(ranges[-MAX_RANGES:]).decode(), folded.newest),
         )
-    db.executemany("DELETE FROM samples WHERE id = ?", [(row[0],) for row in rows])
-    return len(rows)
+    return len(folded.ids)

@@ -41,5 +41,5 @@ async def status(call: Call) -> schemas.Status:
 
 async def metrics(call: Call) -> Body:
     openmetrics = "application/openmetrics-text" in call.request.headers.get("Accept", "")
-    text = exposition(call.parts, call.identity, openmetrics=openmetrics)
+    text = await exposition(call.parts, call.identity, openmetrics=openmetrics)
     return Body(text.encode(), media=OPENMETRICS if openmetrics else TEXT, headers={"Vary": "Accept"})

@@ -62,6 +62,7 @@ SECTIONS = {"deploy": "agents"} | {HOST + name: "agents" for name in HOST_PAGES}
 TITLES = {item.name: item.label for item in PAGES} | {
     **{HOST + name: name.capitalize() for name in HOST_PAGES},
     "deploy": "Deploy",
+    "history": "History",
     "profile": "Profile",
     "missing": "No such page",
     "refused": "Not yours",

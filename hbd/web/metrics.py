@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Iterable, Iterator
 
 import hbd
 from hbd.access import Action, Identity, may, visible
+from hbd.exporters import names
+from hbd.exporters.names import Named
 from hbd.model import State
 from hbd.stats import BUCKETS, Histogram, Labels, Stats
 from hbd.web.hostview import NOT_HEARD
@@ -15,6 +18,8 @@ from hbd.web.parts import Parts
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 PREFIX = "hbd_"
+HOSTS_AT_ONCE = 50
+HEARD = frozenset((State.UP, State.OVERDUE))
 
 Series = Iterable[tuple[Labels, float]]
 
@@ -25,10 +30,12 @@ class _Page:
     def __init__(self, openmetrics: bool) -> None:
         self._openmetrics = openmetrics
         self.lines: list[str] = []
+        self.families: set[str] = set()
 
     def head(self, name: str, kind: str, text: str) -> None:
         # OpenMetrics names a counter without the ending that its samples carry.
         family = name.removesuffix("_total") if self._openmetrics and kind == "counter" else name
+        self.families.add(name)
         self.lines += (f"# HELP {family} {_escape_help(text or name)}", f"# TYPE {family} {kind}")
 
     def series(self, name: str, kind: str, text: str, series: Series) -> None:
@@ -42,6 +49,10 @@ class _Page:
             seen += count
             self.lines.append(f'{name}_bucket{{le="{_number(edge)}"}} {seen}')
         self.lines += (f"{name}_sum {_number(histogram.total)}", f"{name}_count {seen}")
+
+    def lines_of(self, name: str, kind: str, text: str, lines: list[str]) -> None:
+        self.head(name, kind, text)
+        self.lines += lines
 
     def text(self) -> str:
         end = ["# EOF"] if self._openmetrics else []
@@ -61,12 +72,14 @@ def describe(parts: Parts) -> None:
     stats.gauge("passwords_waiting", "Passwords that wait to be checked or hashed.", lambda: parts.passwords.waiting)
 
 
-def exposition(parts: Parts, identity: Identity, *, openmetrics: bool) -> str:
-    """Everything that identity may see: its hosts, and for those who look after it the daemon itself."""
+async def exposition(parts: Parts, identity: Identity, *, openmetrics: bool) -> str:
+    """Everything that identity may see: its hosts with their newest samples, and for those who look after it the daemon
+    itself. Others get their turn on the loop in between."""
     page = _Page(openmetrics)
     page.series(f"{PREFIX}build_info", "gauge", "The version of the daemon.", [((("version", hbd.__version__),), 1)])
     for name, kind, text, series in _hosts(parts, identity):
         page.series(PREFIX + name, kind, text, series)
+    await _samples(page, parts, identity)
     if may(identity, Action.INSPECT).allowed:
         _daemon(page, parts.stats, {spec.name for spec in parts.channels.visible(identity)})
     return page.text()
@@ -105,6 +118,41 @@ def _hosts(parts: Parts, identity: Identity) -> Iterator[tuple[str, str, str, Se
     yield "host_up", "gauge", "Whether the host is up.", up
     yield "host_last_seen_timestamp_seconds", "gauge", "When the host last gave a sign of life.", seen
     yield "host_rtt_seconds", "gauge", "Round trip of the last heartbeat.", rtt
+
+
+def _kinds(stats: Stats) -> tuple[Iterable[str], ...]:
+    return stats.counters, stats.gauges, stats.histograms
+
+
+async def _samples(page: _Page, parts: Parts, identity: Identity) -> None:
+    """The newest sample of every plugin of the hosts that are heard: of others it is no news."""
+    families: dict[str, tuple[Named, str, list[str]]] = {}
+    seen: set[tuple[str, str]] = set()
+    for number, host in enumerate(visible(identity, parts.hosts)):
+        if number % HOSTS_AT_ONCE == HOSTS_AT_ONCE - 1:
+            await asyncio.sleep(0)
+        view = parts.presence.view(host.id) or NOT_HEARD
+        if view.state not in HEARD:
+            continue
+        label = f'host="{_escape(host.name)}"'
+        seen.clear()
+        for plugin in parts.rings.plugins(host.id):
+            newest = parts.rings.latest(host.id, plugin)
+            if newest is None:
+                continue
+            for named, (name, key, value) in names.series(plugin, newest.data):
+                if (name, key) in seen:  # two metrics whose names differ in signs alone
+                    continue
+                seen.add((name, key))
+                labels = f'{{{label},key="{_escape(key)}"}}' if key else f"{{{label}}}"
+                family = families.get(name)
+                if family is None:
+                    family = families[name] = (named, plugin, [])
+                family[2].append(f"{name}{labels} {_number(value)}")
+    ours = page.families | {PREFIX + name for kind in _kinds(parts.stats) for name in kind}
+    for name in sorted(families.keys() - ours):
+        named, plugin, lines = families[name]
+        page.lines_of(name, "counter" if named.counter else "gauge", f"Newest value of {plugin}.", lines)
 
 
 def _labels(labels: Labels) -> str:

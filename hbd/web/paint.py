@@ -188,6 +188,12 @@ def _unit_of(metric: str) -> tuple[str, Callable[[float], Reading]] | None:
     return None
 
 
+def unit_key(metric: str) -> str:
+    """The end of a metric's name that says its unit: ``percent``; "" when none does."""
+    unit = _unit_of(metric)
+    return unit[0] if unit else ""
+
+
 def _is_recent(seconds: float) -> bool:
     """Whether a number can be meant as Unix seconds: 2001 to 2096."""
     return 1e9 <= seconds < 4e9

@@ -93,13 +93,15 @@ class TableCell(NamedTuple):
 
 
 class Table(NamedTuple):
-    """named: whether the first cell of a line is its name."""
+    """named: whether the first cell of a line is its name. above: what stands before a column's metric in the paths of
+    all its lines, with a `*` for their names; "" when it has no history."""
 
     key: str
     title: str
     columns: list[Column]
     lines: list[list[TableCell]]
     named: bool
+    above: str = ""
 
 
 class Fact(NamedTuple):
@@ -220,7 +222,8 @@ def _table(
         first = TableCell(_cut(name), below=_below(entry))
         last = [_trend(samples, (*path, name, trend))] if trend else []
         lines.append([first, *line, *last])
-    return Table(key, title, columns, lines, named=True)
+    above = ".".join((samples[0].plugin, *path, "*")) if samples else ""
+    return Table(key, title, columns, lines, named=True, above=above)
 
 
 def _list_table(metric: str, entries: Sequence[Data]) -> Table:

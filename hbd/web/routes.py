@@ -17,6 +17,8 @@ from hbd.web import (
     channels,
     explain,
     health,
+    history,
+    history_pages,
     host_access,
     host_page,
     hosts,
@@ -68,6 +70,16 @@ ROUTES: tuple[Route, ...] = (
         "GET", "/api/0/hosts/{host}/plugins/{plugin}", plugins.history, Action.VIEW,
         summary="The newest samples of one plugin, newest first.",
         query=plugins.HistoryQuery, answer=schemas.PluginHistory,
+    ),
+    Route(
+        "GET", "/api/0/hosts/{host}/history", history.of_host, Action.VIEW,
+        summary="What metrics of a host were in a span of time.",
+        query=history.HistoryQuery, answer=history.History,
+    ),
+    Route(
+        "GET", "/api/0/history", history.of_hosts, Action.VIEW,
+        summary="What metrics of several hosts were, each or all together.",
+        query=history.HostsHistoryQuery, answer=history.History, statuses=(404,),
     ),
     Route(
         "GET", "/api/0/alerts", alerts.index, Action.VIEW,
@@ -350,6 +362,7 @@ ROUTES: tuple[Route, ...] = (
         summary="Install an agent.", kind=Kind.PAGE, media=HTML,
     ),
     Route("GET", "/agent/{agent}", host_page.show, Action.VIEW, summary="One host.", kind=Kind.PAGE, media=HTML),
+    Route("GET", "/history", history_pages.index, Action.VIEW, summary="Charts.", kind=Kind.PAGE, media=HTML),
     Route("GET", "/silences", hush_pages.index, Action.VIEW, summary="Silences.", kind=Kind.PAGE, media=HTML),
     Route("GET", "/channels", channel_pages.index, Action.VIEW, summary="Channels.", kind=Kind.PAGE, media=HTML),
     Route("GET", "/routes", channel_pages.routes, Action.ADMIN, summary="Who is told.", kind=Kind.PAGE, media=HTML),

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
+from hbd.backups import Backup
 from hbd.model import Data, Family, Level, State
 
 
@@ -515,6 +516,8 @@ class Status(Struct, kw_only=True):
     """``ok``, or in words why reports are not being taken"""
     database: str
     database_bytes: int
+    backup: Backup | None
+    """the newest copy of the database that was made and proven since the start"""
     hosts: dict[str, int]
     """how many hosts are in each state"""
     links: int

@@ -85,3 +85,33 @@ async def test_every_metric_has_help_and_type(api: Api, world: World) -> None:
     for family in parse_text(text):
         assert family.documentation, family.name
         assert family.type != "unknown", family.name
+
+
+@pytest.mark.parametrize("headers", [None, OPENMETRICS])
+async def test_the_newest_sample_of_a_host_is_told_in_base_units(
+    world: World, api: Api, headers: dict[str, str] | None
+) -> None:
+    host = await world.enrol("web1")
+    world.beat(host)
+    world.sample(host, "disk_monitor", {"/": {"percent": 50.0}})
+    assert (await samples(api, headers))["hbd_disk_ratio"] == [({"host": "web1", "key": "/"}, 0.5)]
+
+
+async def test_a_host_that_is_not_heard_has_no_samples(world: World, api: Api) -> None:
+    host = await world.enrol("web1")
+    world.sample(host, "disk_monitor", {"/": {"percent": 50.0}})
+    assert "hbd_disk_ratio" not in await samples(api)
+
+
+async def test_a_plugin_whose_name_is_like_one_of_our_own_does_not_spoil_the_page(world: World, api: Api) -> None:
+    host = await world.enrol("web1")
+    world.beat(host)
+    world.sample(host, "host", {"up": 7})
+    assert [value for _, value in (await samples(api))["hbd_host_up"]] in ([0.0], [1.0])
+
+
+async def test_what_an_agent_names_its_disks_is_escaped(world: World, api: Api) -> None:
+    host = await world.enrol("web1")
+    world.beat(host)
+    world.sample(host, "disk_monitor", {'a"\n\\b': {"percent": 50.0}})
+    assert (await samples(api))["hbd_disk_ratio"][0][0] == {"host": "web1", "key": 'a"\n\\b'}

@@ -301,6 +301,7 @@ class World:
             storage="ok",
             database="hbd.db",
             database_bytes=4096,
+            backup=None,
             hosts={},
             links=0,
             subscribers=len(self.feed),

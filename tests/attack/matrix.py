@@ -43,6 +43,8 @@ MATRIX: dict[str, list[Question]] = {
     "GET /api/0/hosts": only(SIGNED_IN),
     "GET /api/0/hosts/{host}": [Question(MONITORS)],
     "GET /api/0/hosts/{host}/plugins": [Question(MONITORS)],
+    "GET /api/0/hosts/{host}/history": [Question(MONITORS, query="?metric=cpu_monitor.cpu_percent")],
+    "GET /api/0/history": [Question(MONITORS, query="?metric=cpu_monitor.cpu_percent&hosts={host}")],
     "GET /api/0/hosts/{host}/plugins/{plugin}": [
         Question(MONITORS, path={"plugin": "cpu_monitor"}),
         Question(MONITORS, 404, path={"plugin": "none"}),
@@ -184,6 +186,15 @@ MATRIX: dict[str, list[Question]] = {
     "GET /agents": only(SIGNED_IN),
     "GET /agents/deploy": only(ADMINS),
     "GET /agent/{agent}": [Question(MONITORS)],
+    "GET /history": [
+        *only(SIGNED_IN),
+        Question({OWN: MONITORS[OWN], FOREIGN: MONITORS[FOREIGN]}, query="?host={host}"),
+        Question(
+            {OWN: SIGNED_IN - MONITORS[OWN], FOREIGN: SIGNED_IN - MONITORS[FOREIGN], UNKNOWN: SIGNED_IN},
+            404,
+            query="?host={host}",
+        ),
+    ],
     "GET /silences": only(SIGNED_IN),
     "GET /channels": only(SIGNED_IN),
     "GET /routes": only(ADMINS),

@@ -281,6 +281,7 @@ class FedDaemon:
             storage="ok",
             database="/tmp/hbd.sqlite",
             database_bytes=4096,
+            backup=None,
             hosts={str(state): count for state, count in self.presence.counts().items()},
             links=0,
             subscribers=0,

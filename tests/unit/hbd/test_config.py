@@ -306,6 +306,10 @@ def test_channel_settings_do_not_print_what_they_hold(read: Read) -> None:
             "{watchhosts: [A], hosts: {a: {watch: false}}}",
             "hosts.a.watch: false, but watchhosts lists the host, so it is watched",
         ),
+        (
+            "remote_write: {prom: {url: http://prom:9090, bearer_token: abc}}",
+            "remote_write.prom.url: not https, so others on the way can read the password or token",
+        ),
     ],
 )
 def test_what_has_no_effect_is_told(text: str, warning: str, read: Read) -> None:
