@@ -85,6 +85,7 @@ class Agent:
             on_welcome=self._welcomed,
             advise=self._advise,
             trust=config.trust,
+            hashed=lambda: identity.key_hash,
             handlers={
                 "watch": self._watch,
                 "command": self.runner.command,
@@ -228,7 +229,7 @@ class Agent:
     # ----------------------------------------------------------------------------------------------------------- link
 
     def _hello(self) -> Hello:
-        hello = Hello(
+        return Hello(
             type="hello",
             protocol=PROTOCOL,
             version=__version__,
@@ -241,9 +242,6 @@ class Agent:
             capabilities=[],
             tags=list(self.config.tags),
         )
-        if self._identity.key is not None:
-            hello["key"] = self._identity.key
-        return hello
 
     def _welcomed(self, server: str, welcome: Welcome) -> None:
         key = welcome.get("key")
@@ -319,7 +317,7 @@ class Agent:
             parts = urlsplit(server)
             if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
                 log.warning(
-                    "%s is not encrypted: everybody on the way can read the agent's key; "
+                    "%s is not encrypted: everybody on the way can read and change what is sent; "
                     "have hbd speak TLS (docs/running.md) and use https",
                     server,
                 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
@@ -10,7 +11,17 @@ from urllib.parse import urlsplit, urlunsplit
 
 from hbc import __version__
 from hbc.trust import SYSTEM_TRUST, Trust, TrustProblem
-from hbc.wire import LINK_PATH, MAX_FRAME_BYTES, Hello, Welcome
+from hbc.wire import (
+    LINK_PATH,
+    MAX_FRAME_BYTES,
+    Hello,
+    Proof,
+    Welcome,
+    agent_proof,
+    daemon_proof,
+    key_id,
+    new_nonce,
+)
 
 if TYPE_CHECKING:  # 5 MiB that ``hbc once`` does not need
     from websockets.asyncio.client import ClientConnection
@@ -20,6 +31,8 @@ OPEN_TIMEOUT = 10.0  # seconds, for the connection and for the welcome each
 PING_SECONDS = 15.0  # a peer that vanished is noticed after two of these
 CLOSE_TIMEOUT = 1.0
 RETRY_MAX = 3600.0  # no server can send an agent away for longer
+RETRY_IMPOSTOR = 60.0  # seconds; a server that is not ours is left alone for so long
+NOT_OURS = "it did not prove that it knows this agent's key, which it was not told"
 _FRAMES_BEFORE_WELCOME = 5  # that say something else
 _SAID_CHARACTERS = 300  # of a text from the server in the log
 
@@ -41,16 +54,28 @@ def link_url(server: str, path: str = LINK_PATH) -> str:
 
 
 async def greet(
-    server: str, hello: Callable[[], Hello], trust: Trust = SYSTEM_TRUST
+    server: str,
+    hello: Callable[[], Hello],
+    trust: Trust = SYSTEM_TRUST,
+    hashed: Callable[[], bytes | None] = lambda: None,
 ) -> tuple[ClientConnection, Welcome]:
-    """An open link and its welcome. Raises Refused, or OSError and its like when there is no talking to the server."""
+    """An open link and its welcome. hashed: of the agent's key (``hbc.wire.key_hash``), None while it has none; with
+    one the server has to prove that it knows the key, which itself is never sent.
+
+    Raises Refused, or OSError and its like when there is no talking to the server.
+    """
     from websockets.exceptions import WebSocketException
 
     socket = await connect(link_url(server), trust)
     try:
-        await socket.send(json.dumps(hello()))
+        first, known, nonce = hello(), hashed(), new_nonce()
+        if known is not None:
+            first["key_id"], first["nonce"] = key_id(known).hex(), nonce
+        await socket.send(json.dumps(first))
         async with asyncio.timeout(OPEN_TIMEOUT):
-            return socket, await _answer(socket)
+            if known is not None:
+                await _prove(socket, known, nonce)
+            return socket, cast(Welcome, await _heard(socket, "welcome"))
     except (WebSocketException, ValueError) as error:
         await close(socket)
         raise ConnectionError(f"closed before the welcome: {said(error)}") from None
@@ -117,16 +142,28 @@ def _retry_after(headers: Headers) -> float | None:
     return float(values[0][:6]) if len(values) == 1 and values[0].isdecimal() else None
 
 
-async def _answer(socket: ClientConnection) -> Welcome:
+async def _prove(socket: ClientConnection, hashed: bytes, nonce: str) -> None:
+    """Have the server prove that it knows our key, then do the same. Raises Refused; ValueError for odd frames."""
+    frame = await _heard(socket, "challenge")
+    theirs = str(frame.get("nonce"))[:_SAID_CHARACTERS]
+    if not hmac.compare_digest(str(frame.get("proof")).encode(), daemon_proof(hashed, nonce, theirs).encode()):
+        raise Refused(NOT_OURS, RETRY_IMPOSTOR, "impostor")
+    await socket.send(json.dumps(Proof(type="proof", proof=agent_proof(hashed, nonce, theirs))))
+
+
+async def _heard(socket: ClientConnection, kind: str) -> dict[str, Any]:
+    """The first frame of that kind. Raises Refused, ValueError."""
     # Bounded by a count too: frames that lie ready are read without a pause in which the time limit could strike.
     for _ in range(_FRAMES_BEFORE_WELCOME):
         frame = parse(await socket.recv())
+        if frame.get("type") == kind:
+            return frame
         if frame.get("type") == "welcome":
-            return cast(Welcome, frame)
+            raise Refused(NOT_OURS, RETRY_IMPOSTOR, "impostor")
         if frame.get("type") == "refused":
             code = said(frame.get("code"))
             raise Refused(f"{said(frame.get('reason'))} ({code})", seconds(frame.get("retry"), 30.0), code)
-    raise ValueError("everything but a welcome came")
+    raise ValueError(f"everything but a {kind} came")
 
 
 async def close(socket: ClientConnection) -> None:

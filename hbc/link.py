@@ -85,11 +85,13 @@ class Link:
         advise: Callable[[str], str] = lambda code: "",
         trust: Trust = SYSTEM_TRUST,
         handlers: Mapping[str, Callable[[dict[str, Any]], None]] | None = None,
+        hashed: Callable[[], bytes | None] = lambda: None,
     ) -> None:
         """hello: makes the first frame of a session. on_welcome: told the server's URL and its welcome.
 
         advise: what to add to the log when a server refuses us, by the code of its refusal. trust: whom to believe.
         handlers: who hears of the frames of other types than those about reports, by that type.
+        hashed: of the agent's key; see ``hbc.greeting.greet``.
         """
         self.connected = False
         self.welcomes = 0  # sessions since the start
@@ -101,6 +103,7 @@ class Link:
         self._advise = advise
         self._trust = trust
         self._handlers = handlers or {}
+        self._hashed = hashed
         self._frames: deque[str] = deque()
         self._not_before = [0.0] * len(servers)  # monotonic: a server that refused is left alone until then
         self._told: dict[int, str] = {}  # the last failure logged of each server
@@ -179,7 +182,7 @@ class Link:
         return None
 
     async def _open(self, rank: int) -> Session:
-        return Session(rank, *await greet(self._servers[rank], self._hello, self._trust))
+        return Session(rank, *await greet(self._servers[rank], self._hello, self._trust, self._hashed))
 
     def _leave_alone(self, rank: int, wait: float) -> None:
         self._not_before[rank] = time.monotonic() + wait * random.uniform(1.0, 1.25)  # noqa: S311

@@ -6,8 +6,8 @@ same frames with typed structs of its own (``hbd/receivers/agent_frames.py``); a
 The link is a WebSocket at ``LINK_PATH`` carrying JSON text frames, each an object with ``type``. Unknown fields and
 unknown types are ignored on both sides, so that versions may differ by one either way.
 
-agent → daemon: hello (first, once), report, bye; offers, started, output, result, unopened.
-daemon → agent: welcome or refused, ack, busy; watch; command, cancel, open.
+agent → daemon: hello (first, once), proof, report, bye; offers, started, output, result, unopened.
+daemon → agent: challenge, welcome or refused, ack, busy; watch; command, cancel, open.
 
 Logs and files do not go over the link, where they would be in the way of reports: the daemon asks for them (open), and
 the agent makes a connection of its own for each, at ``STREAM_PATH``.
@@ -38,8 +38,11 @@ MAX_WATCHED = 250  # processes of one host; what is told of them fits into one s
 class Hello(TypedDict):
     """The agent's first frame. time: its wall clock, Unix seconds. interval: seconds between reports.
 
-    key is left out by an agent that was never enrolled. boot_id changes when the machine boots, run_id when the
-    agent starts. event tells why the agent starts: ``booted`` when the machine did not run it before.
+    An agent that is enrolled names its key (``key_id`` in hex) and never sends it: the daemon proves first that it
+    knows the key, in a challenge made with ``nonce`` (32 hex characters), then the agent does. ``key`` is the key
+    itself, for agents that cannot do that; all three are left out by one that was never enrolled. boot_id changes when
+    the machine boots, run_id when the agent starts. event tells why the agent starts: ``booted`` when the machine did
+    not run it before.
     """
 
     type: Literal["hello"]
@@ -47,6 +50,8 @@ class Hello(TypedDict):
     version: str
     name: str
     key: NotRequired[str]
+    key_id: NotRequired[str]
+    nonce: NotRequired[str]
     boot_id: str
     run_id: str
     time: float
@@ -54,6 +59,21 @@ class Hello(TypedDict):
     event: Literal["booted", "started", "reconnected"]
     capabilities: list[str]
     tags: list[str]
+
+
+class Challenge(TypedDict):
+    """The daemon's answer to a hello that names a key. nonce: its own. proof: see ``daemon_proof``."""
+
+    type: Literal["challenge"]
+    nonce: str
+    proof: str
+
+
+class Proof(TypedDict):
+    """The agent's answer to that. proof: see ``agent_proof``."""
+
+    type: Literal["proof"]
+    proof: str
 
 
 class Welcome(TypedDict):
@@ -288,6 +308,21 @@ def key_hash(key: str) -> bytes:
 def key_id(hashed: bytes) -> bytes:
     """8 bytes that name a key in a datagram without giving anything of it away. hashed: see ``key_hash``."""
     return hashlib.sha256(b"hbc key id\0" + hashed).digest()[:8]
+
+
+def new_nonce() -> str:
+    """16 random bytes in hex."""
+    return secrets.token_hex(16)
+
+
+def daemon_proof(hashed: bytes, agent_nonce: str, daemon_nonce: str) -> str:
+    """What only somebody can say who knows the key (its hash, see ``key_hash``), to an agent that asked just now."""
+    return hmac.new(hashed, f"hbd link: daemon {agent_nonce} {daemon_nonce}".encode(), "sha256").hexdigest()
+
+
+def agent_proof(hashed: bytes, agent_nonce: str, daemon_nonce: str) -> str:
+    """The same from the agent's side; neither can be made of the other."""
+    return hmac.new(hashed, f"hbd link: agent {agent_nonce} {daemon_nonce}".encode(), "sha256").hexdigest()
 
 
 # ------------------------------------------------------------------------------------------------------- heartbeats

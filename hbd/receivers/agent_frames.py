@@ -44,8 +44,14 @@ class Hello(Struct, tag="hello"):
     interval: Annotated[float, Meta(ge=0.1, le=86_400)]
     event: Literal["booted", "started", "reconnected"] = "started"
     key: Annotated[str, Meta(max_length=256)] | None = None
+    key_id: Annotated[str, Meta(pattern=r"\A[0-9a-f]{16}\Z")] | None = None
+    nonce: Annotated[str, Meta(pattern=r"\A[0-9a-f]{32}\Z")] | None = None
     capabilities: Annotated[list[Annotated[str, Meta(max_length=64)]], Meta(max_length=64)] = []
     tags: Annotated[list[Annotated[str, Meta(max_length=64)]], Meta(max_length=64)] = []
+
+
+class Proof(Struct, tag="proof"):
+    proof: Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 
 
 class Report(Struct, tag="report", gc=False):
@@ -71,7 +77,7 @@ class WireSample(Struct, gc=False):
     data: Level1
 
 
-decode_frame = msgspec.json.Decoder(Hello | Report | Bye | Offers | Started | Output | Result | Unopened).decode
+decode_frame = msgspec.json.Decoder(Hello | Proof | Report | Bye | Offers | Started | Output | Result | Unopened).decode
 decode_samples = msgspec.json.Decoder(Annotated[list[WireSample], Meta(max_length=wire.MAX_SAMPLES_PER_REPORT)]).decode
 encode = msgspec.json.Encoder().encode
 UNREADABLE = (msgspec.MsgspecError, RecursionError)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import logging
 import math
 from collections import Counter
@@ -26,6 +27,7 @@ from hbd.receivers.agent_frames import (
     UNREADABLE,
     Bye,
     Hello,
+    Proof,
     Report,
     check_size,
     decode_frame,
@@ -186,7 +188,7 @@ class AgentLinks:
                 first = await socket.receive()
             if first.type is not WSMsgType.TEXT:
                 raise Refusal("protocol", "a hello in a text frame comes first")
-            key, hello, made = await self._admit(first.data)
+            key, hello, made = await self._admit(first.data, socket)
         except TimeoutError:
             self._refused("silent", "no hello", remote)
             await socket.close(code=WSCloseCode.POLICY_VIOLATION, message=b"no hello")
@@ -209,7 +211,7 @@ class AgentLinks:
             self._refusals[code, remote] = now
             log.warning("an agent at %s was refused (%s): %s", remote, code, reason)
 
-    async def _admit(self, text: str) -> tuple[LiveKey, Hello, str | None]:
+    async def _admit(self, text: str, socket: web.WebSocketResponse) -> tuple[LiveKey, Hello, str | None]:
         """With whose key somebody says hello; and that key itself if it was just made. Raises Refusal."""
         try:
             hello = decode_frame(text)
@@ -219,8 +221,8 @@ class AgentLinks:
             raise Refusal("protocol", "a hello comes first")
         if hello.protocol != wire.PROTOCOL:
             raise Refusal("protocol", f"this daemon speaks protocol {wire.PROTOCOL}, not {hello.protocol}")
-        if hello.key:
-            made, key = None, self._enrolment.live(hello.key, Moment.now().wall)
+        if hello.key or hello.key_id:
+            made, key = None, await self._shown(hello, socket)
             if key is not None:
                 await self.prove(key)
             if key is None or not self._enrolment.works(key, Moment.now().wall):  # it may have been revoked meanwhile
@@ -232,6 +234,30 @@ class AgentLinks:
         if not key.host.enabled:
             raise Refusal("disabled", f"host '{key.host.name}' is switched off on the daemon")
         return key, hello, made
+
+    async def _shown(self, hello: Hello, socket: web.WebSocketResponse) -> LiveKey | None:
+        """The key that a hello shows, or names and then proves to have; None when nobody has it. Raises Refusal."""
+        now = Moment.now().wall
+        if hello.key:
+            return self._enrolment.live(hello.key, now)
+        if hello.nonce is None or hello.key_id is None:
+            raise Refusal("protocol", "nonce: is needed with key_id")
+        key = self._enrolment.by_key_id(bytes.fromhex(hello.key_id), now)
+        if key is None:
+            return None
+        nonce = wire.new_nonce()
+        proof = wire.daemon_proof(key.hash, hello.nonce, nonce)
+        await socket.send_str(encode(wire.Challenge(type="challenge", nonce=nonce, proof=proof)).decode())
+        async with asyncio.timeout(HELLO_SECONDS):
+            answer = await socket.receive()
+        try:
+            said = decode_frame(answer.data) if answer.type is WSMsgType.TEXT else None
+        except UNREADABLE:
+            said = None
+        expected = wire.agent_proof(key.hash, hello.nonce, nonce)
+        if not isinstance(said, Proof) or not hmac.compare_digest(said.proof, expected):
+            raise Refusal("key", "the agent did not prove that it has this key")
+        return key
 
     async def _enrol(self, hello: Hello) -> str:
         """The key that was made for somebody who has none. Raises Refusal."""

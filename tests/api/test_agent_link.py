@@ -470,3 +470,49 @@ async def test_what_an_agent_says_of_remote_control_is_heard_by_whoever_listens(
     await agent.hello()
     await agent.send({"type": "started", "id": "cmd_0123456789ab"})
     assert await asyncio.wait_for(heard, 10) == ("web-1", "cmd_0123456789ab")
+
+
+# ------------------------------------------------------------------------------------------------------------ the key
+
+
+async def challenged(agent, key, nonce="ab" * 16, **changes):
+    """What the daemon answers to a hello that names a key."""
+    return await agent.hello(key_id=wire.key_id(wire.key_hash(key)).hex(), nonce=nonce, **changes)
+
+
+async def test_a_daemon_proves_that_it_knows_the_key_before_the_agent_does(daemon, agent):
+    key = await daemon.enrolment.add("web-1")
+    challenge = await challenged(agent, key)
+    assert challenge["type"] == "challenge"
+    assert challenge["proof"] == wire.daemon_proof(wire.key_hash(key), "ab" * 16, challenge["nonce"])
+    proof = wire.agent_proof(wire.key_hash(key), "ab" * 16, challenge["nonce"])
+    await agent.send({"type": "proof", "proof": proof})
+    assert (await agent.hear())["type"] == "welcome"
+
+
+async def test_s50_an_agent_that_only_knows_the_name_of_a_key_is_refused(daemon, agent):
+    key = await daemon.enrolment.add("web-1")
+    challenge = await challenged(agent, key)
+    await agent.send({"type": "proof", "proof": challenge["proof"]})
+    assert (await agent.hear())["code"] == "key"
+    assert not daemon.hosts.require("web-1").link
+
+
+async def test_s49_a_proof_is_good_for_one_challenge(daemon, connect):
+    key = await daemon.enrolment.add("web-1")
+    first = await connect()
+    challenge = await challenged(first, key)
+    proof = wire.agent_proof(wire.key_hash(key), "ab" * 16, challenge["nonce"])
+    second = await connect()
+    await challenged(second, key)
+    await second.send({"type": "proof", "proof": proof})
+    assert (await second.hear())["code"] == "key"
+
+
+async def test_a_key_that_nobody_has_is_refused_without_a_challenge(daemon, agent):
+    assert (await challenged(agent, "0" * 64))["code"] == "key"
+
+
+async def test_a_key_that_is_named_without_a_nonce_is_refused(daemon, agent):
+    key = await daemon.enrolment.add("web-1")
+    assert (await agent.hello(key_id=wire.key_id(wire.key_hash(key)).hex()))["code"] == "protocol"

@@ -253,7 +253,7 @@ def test_direct_dependencies_are_few() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *("Hello", "Report", "Bye"),
+        *("Hello", "Proof", "Report", "Bye"),
         *("Offers", "Policy", "OfferedCommand", "OfferedRoot", "Started", "Output", "Result", "Unopened"),
     ],
 )

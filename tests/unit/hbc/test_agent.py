@@ -16,7 +16,16 @@ from hbc.agent import PAYLOAD_BYTES, Agent
 from hbc.config import Config, HeartbeatConfig
 from hbc.identity import Identity, KeyProblem, read_key, state_directory, write_private
 from hbc.spool import Spool
-from hbc.wire import HEARTBEAT_PORT, MAX_FRAME_BYTES, MAX_SAMPLE_BYTES, MAX_SAMPLES_PER_REPORT, Welcome, WireSample
+from hbc.wire import (
+    HEARTBEAT_PORT,
+    MAX_FRAME_BYTES,
+    MAX_SAMPLE_BYTES,
+    MAX_SAMPLES_PER_REPORT,
+    Welcome,
+    WireSample,
+    daemon_proof,
+    key_hash,
+)
 
 KEY = "0123456789abcdef" * 4
 QUIET = ("cpu_monitor", "disk_monitor", "network_monitor", "process_monitor", "temperature", "os_info", "agent_monitor")
@@ -179,7 +188,10 @@ class Daemon:
         async for text in socket:
             frame = json.loads(text)
             self.frames.append(frame)
-            if frame["type"] == "hello":
+            if "key_id" in frame:
+                proof = daemon_proof(key_hash(KEY), frame["nonce"], "0" * 32)
+                await socket.send(json.dumps({"type": "challenge", "nonce": "0" * 32, "proof": proof}))
+            elif frame["type"] in ("hello", "proof"):
                 await socket.send(json.dumps(self.welcome))
             elif frame["type"] == "report":
                 ack = {"type": "ack", "run_id": frame["run_id"], "seqs": [frame["seq"]]}

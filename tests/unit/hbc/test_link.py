@@ -23,9 +23,10 @@ from hbc.link import Backoff, Link, report_frame
 from hbc.outbox import Outbox
 from hbc.segment import Entry
 from hbc.spool import Spool
-from hbc.wire import LINK_PATH, PROTOCOL, Hello, Welcome
+from hbc.wire import LINK_PATH, PROTOCOL, Hello, Welcome, agent_proof, daemon_proof, key_hash, key_id
 
 RUN = "00112233445566aa"
+KEY, NONCE = "5f" * 32, "0" * 32
 Frame = dict[str, Any]
 Answer = Callable[[ServerConnection, Frame], Awaitable[None]]
 
@@ -47,6 +48,8 @@ class Daemon:
         self.welcome: Frame = {"type": "welcome", "protocol": 1, "version": "9", "host": "web1", "heartbeat_port": 0}
         self.welcome_text = ""
         self.answer: Answer = self.ack
+        self.hashed: bytes | None = None
+        """of the key that this server knows"""
         self.server: Server | None = None
         self.port = 0
 
@@ -77,7 +80,10 @@ class Daemon:
         async for text in socket:
             frame = json.loads(text)
             self.frames.append(frame)
-            if frame["type"] == "hello":
+            if frame["type"] == "hello" and self.hashed is not None:
+                proof = daemon_proof(self.hashed, frame["nonce"], NONCE)
+                await socket.send(json.dumps({"type": "challenge", "nonce": NONCE, "proof": proof}))
+            elif frame["type"] in ("hello", "proof"):
                 await socket.send(self.welcome_text or json.dumps(self.welcome))
             elif frame["type"] == "report":
                 await self.answer(socket, frame)
@@ -87,7 +93,7 @@ class Daemon:
 class Agent:
     """A link with its outbox, and what it told us."""
 
-    def __init__(self, path: Path, *servers: str) -> None:
+    def __init__(self, path: Path, *servers: str, key: str | None = None) -> None:
         self.spool = Spool(path, max_bytes=1 << 24, max_age=1e6)
         self.spool.open(now=0.0, wall=0.0)
         self.outbox = Outbox(self.spool)
@@ -98,6 +104,7 @@ class Agent:
             hello=self.hello,
             on_welcome=lambda server, welcome: self.welcomes.append((server, welcome)),
             backoff=Backoff(lambda low, high: min(high, 0.02)),
+            hashed=lambda: None if key is None else key_hash(key),
         )
         self.seq = 0
 
@@ -605,3 +612,46 @@ async def test_later_server_is_kept_while_the_first_refuses(
         await until(lambda: len(daemon.of("hello")) >= 2)
         assert agent.link.connected
     assert [server for server, _ in agent.welcomes] == [other.url]
+
+
+# ------------------------------------------------------------------------------------------------------------ the key
+
+
+async def test_an_agent_names_its_key_and_proves_that_it_has_it(daemon: Daemon, tmp_path: Path) -> None:
+    daemon.hashed = key_hash(KEY)
+    agent = Agent(tmp_path, daemon.url, key=KEY)
+    task = asyncio.create_task(agent.link.run())
+    await until(lambda: bool(agent.welcomes))
+    agent.link.stop("stopped")
+    await task
+    hello, proof = daemon.frames[:2]
+    assert hello["key_id"] == key_id(key_hash(KEY)).hex()
+    assert proof == {"type": "proof", "proof": agent_proof(key_hash(KEY), hello["nonce"], NONCE)}
+
+
+async def test_every_hello_has_a_nonce_of_its_own(daemon: Daemon, tmp_path: Path) -> None:
+    daemon.hashed = key_hash(KEY)
+    agent = Agent(tmp_path, daemon.url, key=KEY)
+    task = asyncio.create_task(agent.link.run())
+    await until(lambda: bool(agent.welcomes))
+    await daemon.sockets[0].close()
+    await until(lambda: len(agent.welcomes) == 2)
+    agent.link.stop("stopped")
+    await task
+    assert len({hello["nonce"] for hello in daemon.of("hello")}) == 2
+
+
+@pytest.mark.parametrize("known", [None, key_hash("0" * 64)], ids=["welcomes at once", "knows another key"])
+async def test_s50_a_server_that_does_not_know_the_key_is_told_neither_the_key_nor_a_report(
+    daemon: Daemon, tmp_path: Path, known: bytes | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    daemon.hashed = known
+    agent = Agent(tmp_path, daemon.url, key=KEY)
+    agent.measure()
+    task = asyncio.create_task(agent.link.run())
+    await until(lambda: "did not prove" in caplog.text)
+    agent.link.stop("stopped")
+    await task
+    assert {frame["type"] for frame in daemon.frames} == {"hello"}
+    assert KEY not in json.dumps(daemon.frames)
+    assert agent.welcomes == []
