@@ -17,7 +17,7 @@ LONGEST_LABEL = 128
 _QUOTED = re.compile(r"\s*'((?:[^']|'')+)'=(\S*)")
 _PLAIN = re.compile(r"\s*([^\s='|]+)=(\S*)")
 _TOKEN = re.compile(r"\s*\S+")
-_VALUE = re.compile(r"([-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?)([A-Za-z%µ]*)", re.ASCII)
+_VALUE = re.compile(r"([-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?)([A-Za-z%µ]*)", re.ASCII)
 
 
 class Printed(NamedTuple):

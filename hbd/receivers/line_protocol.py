@@ -6,6 +6,7 @@ A line that cannot be read costs itself and nothing else.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
 from math import isfinite
 from typing import NamedTuple
 
@@ -77,10 +78,18 @@ def _read(line: str) -> Point:
     measurement, tags, fields, time = match.groups()
     return Point(
         _name(measurement),
-        {_name(name): _name(value) for name, value in _TAG.findall(tags)},
-        {_name(name): _value(value) for name, value in _FIELD.findall(fields)},
+        {_name(name): _name(value) for name, value in _pairs(_TAG.match, tags)},
+        {_name(name): _value(value) for name, value in _pairs(_FIELD.match, fields)},
         int(time) if time is not None else None,
     )
+
+
+def _pairs(match: Callable[[str, int], re.Match[str] | None], text: str) -> Iterator[tuple[str, str]]:
+    """One behind the other; to search for each anew would look through the whole text again and again."""
+    place = 0
+    while (found := match(text, place)) is not None:
+        yield found[1], found[2]
+        place = found.end()
 
 
 def _name(text: str) -> str:

@@ -18,7 +18,7 @@ _NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
 _LABEL = r'[a-zA-Z_][a-zA-Z0-9_]*\s*=\s*"(?:[^"\\]|\\.)*"'
 _LABELS = rf"(?:{_LABEL}\s*(?:,\s*)?)*"
 _LINE = re.compile(rf"""({_NAME})(?:\s*\{{\s*({_LABELS})\}}\s*|\s+)([^\s{{}}"]+)(?:\s+-?[0-9]+)?""", re.ASCII)
-_ONE_LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)\s*=\s*"((?:[^"\\]|\\.)*)"', re.ASCII)
+_ONE_LABEL = re.compile(r'[\s,]*([a-zA-Z_][a-zA-Z0-9_]*)\s*=\s*"((?:[^"\\]|\\.)*)"', re.ASCII)
 _TYPE = re.compile(rf"#\s*TYPE\s+({_NAME})\s+(\w+)\s*", re.ASCII)
 _ESCAPE = re.compile(r"\\(.)")
 _ESCAPED = {"n": "\n", "\\": "\\", '"': '"'}
@@ -80,7 +80,11 @@ def _read(line: str) -> Series:
     match = _LINE.fullmatch(line)
     if match is None:
         raise ValueError(f"{line[:60]!r} is no name, labels and value")
-    labels = {name: _unescaped(value) for name, value in _ONE_LABEL.findall(match[2])} if match[2] else {}
+    labels: dict[str, str] = {}
+    place = 0  # to search for each anew would look through the whole line again and again
+    while match[2] and (label := _ONE_LABEL.match(match[2], place)) is not None:
+        labels[label[1]] = _unescaped(label[2])
+        place = label.end()
     try:
         return Series(match[1], labels, float(match[3]))
     except ValueError:

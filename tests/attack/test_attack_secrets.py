@@ -313,6 +313,8 @@ HARMLESS = {
     "held.key.hash == key.hash": "two hashes of ours",
     "link.key.hash == key.hash": "two hashes of ours",
     "old.hash != kept": "two hashes of ours",
+    "key.hash == kept": "two hashes of ours",
+    "key.hash == lent": "two hashes of ours",
     "other.hash != taken": "two hashes of ours",
     "table.key == key": "the name of something measured",
     "token == self._token": "which following of a command the id of an event is from",
