@@ -26,7 +26,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 TOTP_SECONDS = 30
 FIRST_LOAD_BYTES = 120 * 1024
-EVERYBODYS = ["Live", "Alerts", "Plugins", "Silences", "Channels"]  # pages that the rail begins with
+EVERYBODYS = ["Live", "Alerts", "Plugins", "Agents", "Silences", "Channels"]  # pages that the rail begins with
 BOB_AT_WEB = {"owner": "alice", "monitors": ["bob"]}
 
 
@@ -195,7 +195,7 @@ async def test_rail_leads_only_where_somebody_may_go(
 async def test_phone_has_the_rest_of_the_pages_under_more(people: FedDaemon, open_page: OpenPage) -> None:
     page = await sign_in(open_page, people, "alice", width=390, height=844)
     await expect(page.locator(".rail .item:visible > span:not(.count)")).to_have_text(
-        ["Live", "Alerts", "Plugins", "Silences", "More"]
+        ["Live", "Alerts", "Plugins", "Agents", "More"]
     )
     await page.locator(".rail .more summary").click()
     await page.get_by_role("link", name="Audit").click()
