@@ -28,8 +28,9 @@ Path: TypeAlias = tuple[str, ...]
 Number: TypeAlias = int | float
 
 _SCALES = (1, 10, 100, 1_000, 10_000, 100_000, 1_000_000)
-_BIGGEST = 1 << 44  # so that sums of a day's values can be packed
+_BIGGEST = 1 << 40  # so that sums of a day's values can be packed
 _NUMBERS = {int, float}
+_MOST = 1e300  # what is larger is no number that anybody measured, and a sum of some would be none
 _VERSION = b"\1"
 _MAX_PAYLOAD_BYTES = 8 << 20
 
@@ -144,14 +145,18 @@ def _columns(samples: Iterable[tuple[float, Data]]) -> tuple[dict[Path, list[flo
     for shape, moments, rows in runs(samples):
         for path, column in zip(paths_of(shape), zip(*rows, strict=True), strict=True):
             kinds = set(map(type, column))
-            if kinds <= _NUMBERS:
+            if kinds <= _NUMBERS and min(column) >= -_MOST and max(column) <= _MOST:
                 times.setdefault(path, []).extend(moments)
                 values.setdefault(path, []).extend(column)
             elif not kinds.isdisjoint(_NUMBERS):
-                known = [(at, value) for at, value in zip(moments, column, strict=True) if type(value) in _NUMBERS]
+                known = [(at, value) for at, value in zip(moments, column, strict=True) if _can_be_added(value)]
                 times.setdefault(path, []).extend(at for at, _ in known)
                 values.setdefault(path, []).extend(value for _, value in known)
     return times, values
+
+
+def _can_be_added(value: object) -> bool:
+    return type(value) in _NUMBERS and -_MOST <= cast(Number, value) <= _MOST
 
 
 def _parts(times: Sequence[float], seconds: int) -> Iterator[tuple[int, int, int]]:
@@ -179,6 +184,15 @@ def _scaled(column: Sequence[Number]) -> tuple[int, list[Number]]:
     return 0, [float(value) for value in column]
 
 
+def _common_scale(one: Column, other: Column) -> int:
+    """0 where there is none, or the numbers would become too large with it."""
+    scale = max(one.scale, other.scale) if one.scale and other.scale else 0
+    for column in (one, other):
+        if scale and max(map(abs, (*column.lows, *column.highs))) * (scale // column.scale) >= _BIGGEST:
+            return 0
+    return scale
+
+
 def _rescaled(column: Column, scale: int) -> Column:
     if column.scale == scale:
         return column
@@ -196,7 +210,7 @@ def _numbers(column: Column) -> tuple[list[Number], list[Number], list[Number], 
 
 
 def _merge(earlier: Column, later: Column) -> Column:
-    scale = max(earlier.scale, later.scale) if earlier.scale and later.scale else 0
+    scale = _common_scale(earlier, later)
     earlier, later = _rescaled(earlier, scale), _rescaled(later, scale)
     if earlier.starts and later.starts and later.starts[0] > earlier.starts[-1]:
         return _appended(earlier, later)

@@ -136,6 +136,28 @@ def test_cut_bytes_are_an_error(samples):
         decode(whole[:-1])
 
 
+@pytest.mark.parametrize("value", [10**400, -(10**400), 1.7e308])
+def test_a_number_that_no_sum_can_hold_is_left_out_and_the_others_stay(value):
+    rolled = roll([(0.0, {"odd": value, "load": 1.0}), (10.0, {"odd": 5, "load": 2.0})], MINUTE)
+    assert decode(encode(rolled, MINUTE)) == rolled
+    assert [(bucket.count, bucket.mean) for bucket in rolled["load",].buckets()] == [(2, 1.5)]
+    assert rolled["odd",].counts == [1]
+
+
+EXTREMES = st.lists(
+    st.sampled_from([-(1 << 62), -(1 << 43), -(1 << 39), -0.000001, 0, 0.25, 1 << 39, 1 << 43, 1 << 62])
+)
+
+
+@given(EXTREMES, EXTREMES)
+def test_whatever_numbers_come_can_be_put_together_and_written(first, second):
+    parts = [
+        roll([(float(place), {"odd": value}) for place, value in enumerate(part)], MINUTE) for part in (first, second)
+    ]
+    whole = coarsen(merge(*parts), DAY)
+    assert decode(encode(whole, DAY)) == whole
+
+
 def test_parts_go_together_by_plugin():
     parts = [{"cpu": roll([(0.0, {"load": 1.0})], MINUTE)}, {"cpu": roll([(60.0, {"load": 2.0})], MINUTE), "disk": {}}]
     together = rollups.merged(parts)
