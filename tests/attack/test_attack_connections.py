@@ -574,7 +574,8 @@ def patterns() -> list[Any]:
     for module in modules:
         for name, value in vars(module).items():
             if isinstance(value, re.Pattern) and isinstance(value.pattern, str):
-                for use in sorted(set(re.findall(rf"\b{name}\.(fullmatch|match|search|findall|finditer|split)\(", sources))):
+                uses = re.findall(rf"\b{name}\.(fullmatch|match|search|findall|finditer|split)\(", sources)
+                for use in sorted(set(uses)):
                     found[value.pattern, use] = pytest.param(getattr(value, use), id=f"{module.__name__}.{name}.{use}")
                 if re.search(rf"\b{name}\.sub\(", sources):
                     found[value.pattern, "sub"] = pytest.param(
