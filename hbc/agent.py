@@ -31,6 +31,7 @@ from hbc.plugins.watched_processes import WatchedProcesses
 from hbc.policy import policy_of
 from hbc.spool import Spool
 from hbc.streams import Streams, opener_of
+from hbc.trial import TRIAL_SECONDS, Trial
 from hbc.wire import (
     HEARTBEAT_PORT,
     MAX_FRAME_BYTES,
@@ -54,12 +55,14 @@ _SYSTEMD = Path("/run/systemd/system")
 
 
 class Agent:
-    def __init__(self, config: Config, identity: Identity, spool: Spool) -> None:
-        """spool: not opened yet. Plugins that cannot be built are left out; the log says which and why."""
+    def __init__(self, config: Config, identity: Identity, spool: Spool, trial: Trial | None = None) -> None:
+        """spool: not opened yet. trial: of the package, None when there is none. Plugins that cannot be built are left
+        out; the log says which and why."""
         self.config = config
         self.facts: dict[str, Any] = {}  # what agent_monitor shows
         self.unsendable = 0  # samples that fit in no report
         self.seq = 0
+        self._trial = trial
         entries, problems = build(config.plugins, config.plugin_dirs, config.interval, self.facts)
         for problem in problems:
             log.error("%s (the plugin is left out)", config.locate(problem))
@@ -223,6 +226,8 @@ class Agent:
             rejected_total=self.outbox.rejected,
             reconnects_total=max(0, self.link.welcomes - 1),
         )
+        if self._trial is not None and (outcome := self._trial.outcome) is not None:
+            self.facts["update_agent"] = outcome
         for family, rtt in self.heart.rtt().items():
             self.facts[f"rtt_{family}_ms"] = round(rtt * 1000, 3)
 
@@ -244,6 +249,8 @@ class Agent:
         )
 
     def _welcomed(self, server: str, welcome: Welcome) -> None:
+        if self._trial is not None:
+            self._trial.passed()
         key = welcome.get("key")
         if key is not None and self._identity.key is not None:
             log.warning("the server gave a key to an agent that has one; it is not taken")
@@ -277,6 +284,10 @@ class Agent:
             say(f"hbc {__version__} is what the daemon has; nothing is changed\n")
             return None
         say(f"hbc {__version__} becomes {params['version']}\n")
+        if await asyncio.to_thread(update.keep_way_back, params, fresh, self._identity.state):
+            say(f"{__version__} comes back if that does not reach hbd within {TRIAL_SECONDS / 60:g} min\n")
+        else:
+            say(f"It went back to {__version__} once, and does not again: this is for good\n")
 
         def begin_anew() -> None:
             self.fresh = fresh

@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # each command imports what it needs: ``hbc --version`` shoul
     from hbc.identity import Identity
     from hbc.plugins.build import Entry
     from hbc.spool import Spool
+    from hbc.trial import Trial
 
 T = TypeVar("T")
 
@@ -110,16 +111,18 @@ def _checked(check: str) -> Callable[[str], Any]:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from hbc.logs import set_up
+
+    set_up(verbose=options.verbose)
+    trial = _trial()  # before anything that may be broken in a new version
     import asyncio
     import logging
     import threading
 
     from hbc.agent import Agent
-    from hbc.logs import set_up
     from hbc.spool import SpoolLocked
     from hbc.trust import TrustProblem
 
-    set_up(verbose=options.verbose)
     config = _configured(options)
     try:
         config.trust.context()
@@ -132,7 +135,7 @@ def _run(options: argparse.Namespace) -> int:
         log.info("%s: asking to be enrolled", identity.about_key)
 
     async def work() -> Path | None:
-        agent = Agent(config, identity, spool)
+        agent = Agent(config, identity, spool, trial)
         await agent.run()
         return agent.fresh
 
@@ -151,11 +154,29 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _trial() -> Trial | None:
+    """Of the package that runs; None when there is none, or no state."""
+    import logging
+
+    from hbc.identity import state_directory
+    from hbc.trial import Trial, package_file, run_package
+
+    package = package_file()
+    if package is None:
+        return None
+    try:
+        return Trial(state_directory(), package, run_package)
+    except OSError as error:
+        logging.getLogger("hbc").error("what is known of renewals cannot be told: %s", error)
+        return None
+
+
 def _begin_anew(fresh: Path) -> None:
     """Put a new package in the place of the one that runs, and run that in this process. Does not return."""
     import logging
 
-    from hbc.update import package_file, put_in_place
+    from hbc.trial import package_file, run_package
+    from hbc.update import put_in_place
 
     package = package_file()
     assert package is not None, "what is not a package is not renewed"
@@ -163,8 +184,7 @@ def _begin_anew(fresh: Path) -> None:
         put_in_place(fresh, package)
     except OSError as error:
         logging.getLogger("hbc").error("the new version cannot be put in place, the old one goes on: %s", error)
-    logging.shutdown()
-    os.execv(sys.executable, [sys.executable, "-I", *sys.argv])  # noqa: S606  ourselves
+    run_package()
 
 
 def _once(options: argparse.Namespace) -> int:

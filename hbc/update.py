@@ -2,7 +2,7 @@
 runs.
 
 The command names the version and the digest, and nothing but that very package is taken. Whatever is wrong is said, and
-the agent that runs goes on.
+the agent that runs goes on. What shows only later, that it does not reach the daemon, is for ``hbc/trial.py``.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 from hbc import __version__
 from hbc.commands.works import Failed
+from hbc.trial import package_file, prepare, sync_folder
 from hbc.trust import Trust, TrustProblem
 
 PACKAGE_PATH = "/api/agents/package"
@@ -30,12 +31,6 @@ _PATIENCE_SECONDS = 30.0
 _VERSION = re.compile(r"(\d{1,6})\.(\d{1,6})\.(\d{1,6})")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _SAID_CHARACTERS = 300
-
-
-def package_file() -> Path | None:
-    """The package that this agent runs from; None when it was installed in another way."""
-    file = Path(__file__).parents[1]
-    return file if file.is_file() else None
 
 
 async def fetch(
@@ -59,14 +54,21 @@ async def fetch(
     return await asyncio.to_thread(_tried, package, data, version, config)
 
 
+def keep_way_back(params: Mapping[str, Any], fresh: Path, state: Path) -> bool:
+    """See ``hbc.trial.prepare``. Raises Failed, without the fresh package."""
+    package = package_file()
+    assert package is not None, "there is nothing fresh without one"
+    try:
+        return prepare(state, package, *_wanted(params))
+    except OSError as error:
+        fresh.unlink(missing_ok=True)
+        raise Failed(f"the version that runs cannot be kept to go back to: {error.strerror or error}") from None
+
+
 def put_in_place(fresh: Path, package: Path) -> None:
     """Raises OSError, with the package as it was."""
     fresh.replace(package)
-    folder = os.open(package.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(package.parent)
 
 
 def _wanted(params: Mapping[str, Any]) -> tuple[str, str]:

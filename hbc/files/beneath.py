@@ -101,6 +101,8 @@ class Beneath:
         try:
             fd, found = _look(place.folder, place.name)
             os.close(fd)
+            if stat.S_ISDIR(found.st_mode):
+                raise Refusal("denied", f"{path!r} is a folder; name a file in it")
             if not stat.S_ISREG(found.st_mode):  # opening a device may do something; a pipe might never open
                 raise Refusal("denied", f"{_kind(found.st_mode)} is no file that can be given out")
             fd = os.open(place.name, _FILE, dir_fd=place.folder)
@@ -321,7 +323,5 @@ def _names(path: str) -> list[str]:
 
 
 def _kind(mode: int) -> str:
-    if stat.S_ISDIR(mode):
-        return "a folder"
     kinds = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
     return kinds.get(stat.S_IFMT(mode), "that")

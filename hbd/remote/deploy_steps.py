@@ -40,6 +40,8 @@ _LOOK = (
 )
 _ODD = re.compile(r"[^A-Za-z0-9._-]")
 _LINES_TOLD = 5
+_BY_CRON = "crontab:"
+"""in what the script says where no systemd runs; the line to put there follows"""
 _CHARACTERS_TOLD = 1000
 
 
@@ -185,7 +187,7 @@ class Work:
         if not root and "sudo" not in facts and not self._order.alone:
             raise Failed(
                 f"{self._order.user} is not root and may not use sudo without a password; let it, name a user who "
-                'may, or deploy with "scope": "user" to install for that user alone'
+                'may, or deploy without root ("scope": "user") to install for that user alone'
             )
         return Facts(_ODD.sub("-", facts["name"])[:253], root)
 
@@ -251,13 +253,16 @@ class Work:
         deployment.linked.clear()
         self._lent = False  # from here on the machine may have the key, unless the script says that it put all back
         ran = await connection.run(" ".join([shell, *options]), text, seconds=INSTALL_SECONDS)
-        said = [line for line in (ran.stderr + ran.stdout).splitlines() if line.strip()]
+        said = _lines(ran.stdout)
         if ran.status != 0:
             self._lent = ran.status > 0
-            raise Failed("; ".join(said[:_LINES_TOLD])[:_CHARACTERS_TOLD] or f"the script ended with {ran.status}")
+            reason = "; ".join([*_lines(ran.stderr)[:_LINES_TOLD], *said[-1:]])
+            raise Failed(reason[:_CHARACTERS_TOLD] or f"the script ended with {ran.status}")
         await self._parts.enrolment.settle(host, key_hash(deployment.key))
         deployment.lent = None
-        return f"hbc {(await self._parts.packages.get()).version} runs there"
+        runs = f"hbc {(await self._parts.packages.get()).version} runs there"
+        by_cron = next((" ".join(said[at : at + 2]) for at, line in enumerate(said) if _BY_CRON in line), "")
+        return f"{runs}. {by_cron}"[:_CHARACTERS_TOLD] if by_cron else runs
 
     async def _heard(self, server: Server) -> None:
         try:
@@ -268,6 +273,11 @@ class Work:
                 f"the agent is installed and runs, but was not heard of within {self._parts.report_seconds:g} s; "
                 f"it has to reach {server.url}, and its log says why it does not"
             ) from None
+
+
+def _lines(text: str) -> list[str]:
+    """Those with something in them."""
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def _text(file: Path) -> str:

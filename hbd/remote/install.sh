@@ -262,28 +262,40 @@ manager() {
     if [ "$service" = user ]; then systemctl --user "$@"; else systemctl "$@"; fi
 }
 
-# The process of an agent that was started without systemd; nothing when it does not run.
+# The processes of the agent where there is no systemd, started by this script or by its line in the crontab. One in a
+# container looks the same from outside, but is another machine's.
 running() {
-    [ -r "$pid_file" ] || return 0
-    number=$(cat "$pid_file")
-    case $number in
-        '' | *[!0-9]*) ;;
-        *) tr '\0' '\n' 2>/dev/null <"/proc/$number/cmdline" | grep -qxF "$package" && printf '%s\n' "$number" ;;
-    esac || :
+    here=$(readlink /proc/self/ns/pid) || :
+    found=$(grep -lsF -- "$package" /proc/[0-9]*/cmdline) || :
+    for process in $found; do
+        process=${process%/cmdline}
+        case "
+$(tr '\0' '\n' 2>/dev/null <"$process/cmdline")
+" in
+            *"
+$package
+run
+-c
+$config
+"*) [ "$(readlink "$process/ns/pid")" != "$here" ] || printf '%s\n' "${process#/proc/}" ;;
+        esac
+    done
 }
 
 stop_agent() {
     if [ "$service" != none ] && [ -e "$unit" ]; then
         manager stop hbc.service >/dev/null 2>&1 || :
     fi
-    number=$(running)
-    [ -n "$number" ] || return 0
-    kill "$number" 2>/dev/null || :
+    for number in $(running); do
+        kill "$number" 2>/dev/null || :
+    done
     for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
         [ -n "$(running)" ] || return 0
         sleep 0.5
     done
-    kill -KILL "$number" 2>/dev/null || :
+    for number in $(running); do
+        kill -KILL "$number" 2>/dev/null || :
+    done
 }
 
 start_agent() {
@@ -519,7 +531,8 @@ fi
 say "Done: hbc runs."
 if [ "$service" = none ]; then
     say "To have it started with the machine, add this to $agent's crontab:"
-    say "  @reboot STATE_DIRECTORY=$state $python -I $package run -c $config"
+    say "  @reboot STATE_DIRECTORY=$state $python -I $package run -c $config >$state/hbc.log 2>&1"
+    say "To have it use a change of its config, run this script again."
 fi
 )
 

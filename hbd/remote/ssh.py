@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -171,7 +172,7 @@ async def connect(target: Target, trust: Trust) -> Connection:
     except TimeoutError:
         raise SshFailed(f"{target.host} does not answer on port {target.port}") from None
     except (library.Error, OSError, ValueError) as error:
-        raise SshFailed(f"{target.host}: {_reason(error)}") from None
+        raise SshFailed(f"{target.host}, port {target.port}: {_reason(error)}") from None
     key = connection.get_server_host_key()
     assert key is not None
     line = f"{target.known_as} {key.export_public_key().decode().strip()}" if witness.took_new else ""
@@ -249,4 +250,6 @@ async def _read(stream: Any) -> str:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)  # asyncio has words of its own
     return getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -23,12 +23,12 @@ WORDS = {
 }
 EXAMPLE = """\
 allow:
-  commands: [ping, process_list, service_status, service_restart]
-  services: [nginx]          # left out: any service; []: none
+  commands: [ping, service_status]
+  services: [nginx]  # without it: any
   log_units: [nginx]
   log_paths: [/var/log/nginx]
-  read_roots: [/etc/nginx]   # folders whose files may be read
-  file_roots: [/srv/www]     # folders whose files may be read and written
+  read_roots: [/etc/nginx]  # read
+  file_roots: [/srv/www]  # read, write
 """
 BY_PROGRAM = ("shell",)
 RUN_OTHERS = frozenset(

@@ -18,13 +18,14 @@ let shown = JSON.parse(progress.dataset.deployment);
 let events = null;
 
 async function begin(hostKey = "") {
-  const { host, ssh_user: user, ssh_port: port, ssh_key: key, label, alone, self_update: update } = form.elements;
+  const { host, ssh_user: user, ssh_port: port, ssh_key: key, label, name, alone, self_update: update } = form.elements;
   const body = {
     host: host.value.trim(),
     ssh_user: user.value.trim(),
     ssh_port: Number(port.value),
     ssh_key: key.value.trim(),
     label: label.value.trim(),
+    name: name.value.trim(),
     scope: alone.checked ? "user" : "system",
     self_update: update.checked,
     ...(hostKey && { host_key: hostKey }),
@@ -88,6 +89,7 @@ function show(deployment) {
 function showWayOn({ name, status, code, host, host_key: key, ssh_port: port }) {
   find("installed").hidden = status !== "done";
   find("open-agent").href = `/agent/${encodeURIComponent(name)}`;
+  find("known-host").hidden = code !== "known_host";
   find("unknown-key").hidden = code !== "unknown_host_key";
   find("changed-key").hidden = code !== "changed_host_key";
   for (const place of progress.querySelectorAll(".fingerprint")) place.textContent = key;

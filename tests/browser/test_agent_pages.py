@@ -146,6 +146,7 @@ async def test_a_deployment_that_fails_says_at_which_step_and_why(deployer: FedD
     await expect(step.locator(".below")).not_to_be_empty()
     await expect(page).to_have_url(re.compile(r"/agents/deploy\?id=1$"))
     await expect(page.locator("[data-fragment=earlier] tbody tr")).to_contain_text("127.0.0.1")
+    await expect(page.locator("[data-fragment=earlier] tbody tr")).to_contain_text("others may read this key")
     await page.reload()
     await expect(page.locator("#outcome")).to_contain_text("failed")
     await page.get_by_role("button", name="Fill in again").click()
@@ -160,6 +161,10 @@ async def test_what_is_wrong_with_a_deployment_is_told_beside_its_field(
     await form.get_by_label("Machine").fill("db 01")
     await form.get_by_role("button", name="Deploy").click()
     await expect(form.locator("#deploy-host-wrong")).to_contain_text("name or the address of a machine")
+    await form.get_by_label("Machine").fill("192.0.2.1")
+    await form.get_by_label("Name of the host").fill("db 01")
+    await form.get_by_role("button", name="Deploy").click()
+    await expect(form.locator("#deploy-name-wrong")).to_contain_text("letters")
 
 
 async def test_deploying_is_for_admins(fleet: FedDaemon, open_page: OpenPage) -> None:

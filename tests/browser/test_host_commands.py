@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 from agents_kit import ALLOWED, offer, sent_command, sign_in
 from conftest import OpenPage
@@ -97,6 +98,20 @@ async def test_commands_of_high_risk_are_offered_to_admins_alone(fleet: FedDaemo
     offer(fleet, ALLOWED)
     page = await sign_in(open_page, fleet, "olga", "/agent/web?tab=commands")
     await expect(page.locator("#command-type option")).to_have_text(["ping", "shell"])
+
+
+async def test_what_has_the_least_risk_is_chosen_at_first(fleet: FedDaemon, open_page: OpenPage) -> None:
+    offer(fleet, msgspec.structs.replace(ALLOWED, commands=list(reversed(ALLOWED.commands))))
+    page = await sign_in(open_page, fleet, "alice", "/agent/web?tab=commands")
+    await expect(page.get_by_label("Command", exact=True)).to_have_value("ping")
+    await expect(page.locator("#command-type option")).to_have_text(["ping", "shell", "reboot"])
+
+
+async def test_where_files_alone_may_be_read_the_log_of_one_is_asked_for(fleet: FedDaemon, open_page: OpenPage) -> None:
+    offer(fleet, msgspec.structs.replace(ALLOWED, log_units=[]))
+    page = await sign_in(open_page, fleet, "alice", "/agent/web?tab=logs")
+    await expect(page.get_by_label("Path of the file")).to_be_visible()
+    await expect(page.get_by_label("Unit", exact=True)).to_be_hidden()
 
 
 async def test_a_command_without_its_text_is_not_sent(fleet: FedDaemon, open_page: OpenPage) -> None:

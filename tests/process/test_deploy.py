@@ -7,10 +7,12 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import ssl
 import subprocess
 import zipfile
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from install_kit import Machine, built
 from programs import SLOW, Daemon, eventually
 from ssh_kit import SshServer
 
+import hbc
 from hbd.remote.install_script import Server, line, script
 from hbd.remote.package import Package
 
@@ -52,16 +55,22 @@ async def ssh(tmp_path: Path) -> AsyncIterator[SshServer]:
         yield server
 
 
-@pytest.fixture
-async def admin(tmp_path: Path, ssh: SshServer) -> AsyncIterator[Admin]:
+@asynccontextmanager
+async def admin_of(folder: Path, **settings: Any) -> AsyncIterator[Admin]:
+    """Somebody who has signed in at a daemon of its own."""
     users = {"admin": {"admin": True, "password": bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()}}
-    agents = {"ssh_keys": str(ssh.keys)}
-    async with Daemon(tmp_path / "daemon", users=users, agents=agents) as daemon, aiohttp.ClientSession() as session:
+    async with Daemon(folder, users=users, **settings) as daemon, aiohttp.ClientSession() as session:
         login = {"username": "admin", "password": PASSWORD}
         async with session.post(f"{daemon.url}/api/0/auth/login", json=login) as answer:
             token = (await answer.json())["token"]
         session.headers["Authorization"] = f"Bearer {token}"
         yield Admin(daemon, session)
+
+
+@pytest.fixture
+async def admin(tmp_path: Path, ssh: SshServer) -> AsyncIterator[Admin]:
+    async with admin_of(tmp_path / "daemon", agents={"ssh_keys": str(ssh.keys)}) as somebody:
+        yield somebody
 
 
 def order(ssh: SshServer, **more: Any) -> dict[str, Any]:
@@ -168,6 +177,56 @@ async def test_an_agent_renews_itself_when_it_is_told_to(admin: Admin, machine: 
     assert command["status"] == "done", command
     assert machine.path("/usr/local/lib/hbc/hbc.pyz").read_bytes() == built().data
     assert machine.pid == pid
+
+
+async def test_a_version_that_does_not_reach_hbd_makes_way_for_the_one_before(machine: Machine, tmp_path: Path) -> None:
+    folder = tmp_path / "daemon"
+    hand_out_a_mute_agent(folder)
+    async with admin_of(folder) as admin:
+        _, host = await admin.ask("POST", "/api/agents", {"hostname": "web-1"})
+        older = aged(built())
+        machine.package_file.write_bytes(older.data)
+        machine.write(script(Server(admin.daemon.url), older, "web-1", host["key"]))
+        ran = await asyncio.to_thread(machine.install, "--self-update")
+        assert ran.returncode == 0, ran.stderr
+        pid = machine.pid
+
+        async def agent() -> Any:
+            return (await admin.ask("GET", "/api/agents/web-1"))[1]
+
+        async def is_there() -> bool:
+            return bool((await agent())["connected"])
+
+        async def tells_of_it() -> Any:
+            monitor = (await agent())["metrics"]["plugins"].get("agent_monitor", {"data": {}})
+            return monitor["data"].get("update_agent")
+
+        await eventually(is_there, 30, "the old agent has connected")
+        status, queued = await admin.ask("POST", "/api/agents/web-1/commands", {"type": "update_agent"})
+        assert status == 200, queued
+        told = await eventually(tells_of_it, 60, "the old agent is back")
+        version = built().version
+        assert told == {
+            "ok": False,
+            "reason": f"hbc {version} did not reach a daemon within 0.05 min; {older.version} runs again",
+        }
+        assert (await agent())["version"] == older.version
+        assert machine.path("/usr/local/lib/hbc/hbc.pyz").read_bytes() == older.data
+        assert machine.pid == pid
+
+
+def hand_out_a_mute_agent(folder: Path) -> None:
+    """A daemon that runs in this folder has an agent that starts, and never connects."""
+    ours = Path(hbc.__file__).parent
+    shutil.copytree(ours, folder / "hbc", ignore=shutil.ignore_patterns("__pycache__"))
+    with (folder / "hbc/link.py").open("a") as link:
+        link.write(
+            "\n\nasync def _mute(self: Link) -> None:\n    await self._stopping.wait()\n\n\nLink._establish = _mute\n"
+        )
+    trial = folder / "hbc/trial.py"
+    text = trial.read_text()
+    assert "TRIAL_SECONDS = 600.0\n" in text
+    trial.write_text(text.replace("TRIAL_SECONDS = 600.0\n", "TRIAL_SECONDS = 3.0\n"))
 
 
 def aged(package: Package) -> Package:

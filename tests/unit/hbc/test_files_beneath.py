@@ -98,6 +98,10 @@ def test_a_folder_that_is_a_link_out_of_the_root_is_refused(root: Path) -> None:
     refused(only(root), root / "link" / "secret")
 
 
+def test_a_folder_in_place_of_a_file_is_told_to_be_one(root: Path) -> None:
+    assert "is a folder; name a file in it" in refused(only(root), root / "sub")
+
+
 def test_links_in_a_circle_are_refused(root: Path) -> None:
     (root / "one").symlink_to("two")
     (root / "two").symlink_to("one")

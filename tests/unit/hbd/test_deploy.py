@@ -234,6 +234,14 @@ async def test_the_script_goes_over_the_connection_and_holds_the_key(stand: Stan
     assert "SERVER=http://127.0.0.1:50004\n" in given
 
 
+async def test_where_no_systemd_starts_it_the_line_for_the_crontab_is_told(stand: Stand) -> None:
+    said = ["Done: hbc runs.", "To have it started with the machine, add this to root's crontab:", "  @reboot hbc run"]
+    stand.machine.script = Ran(0, "\n".join([*said, "To have it use a change, run this again."]), "")
+    deployment = await stand.deploy()
+    told = "there. To have it started with the machine, add this to root's crontab: @reboot hbc run"
+    assert deployment.step("install").detail.endswith(told)
+
+
 async def test_a_user_who_is_not_root_uses_sudo(stand: Stand) -> None:
     stand.machine.facts = FACTS.replace("user=0", "user=1000\nsudo=yes")
     await stand.deploy(self_update=True)
@@ -338,6 +346,17 @@ async def test_f67_when_the_script_put_all_back_no_host_is_left(stand: Stand) ->
     assert "the package cannot be fetched" in deployment.error
     assert not len(stand.hosts)
     assert stand.enrolment.host_of(deployment.key, time.time()) is None
+
+
+async def test_f67_a_script_that_fails_tells_its_reason_and_what_is_left_and_not_what_it_meant_to_do(
+    stand: Stand,
+) -> None:
+    said = (
+        "hbc 1.2.3 is installed on this machine\n  program  hbc.pyz\nIt did not work; what was installed is removed.\n"
+    )
+    stand.machine.script = Ran(1, said, "hbc: the package cannot be fetched\n")
+    deployment = await stand.deploy()
+    assert deployment.error == "hbc: the package cannot be fetched; It did not work; what was installed is removed."
 
 
 async def test_f67_when_the_script_put_all_back_the_old_agent_keeps_its_key(stand: Stand) -> None:

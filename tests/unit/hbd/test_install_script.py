@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import stat
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from install_kit import KEY, NOWHERE, Machine, built
+from programs import SLOW
 
 from hbc.yaml_text import parse
 from hbd.errors import InvalidInput
@@ -44,6 +49,31 @@ def mode(file: Path) -> int:
 
 def told(machine: Machine) -> list[str]:
     return machine.tools.with_name("told").read_text().splitlines()
+
+
+@contextmanager
+def started_by_cron(machine: Machine) -> Iterator[subprocess.Popen[bytes]]:
+    """The agent that the script has started is gone, as after a restart of the machine, and the crontab has started it
+    again by the line that the script gave."""
+    ran = machine.install()
+    assert ran.returncode == 0, ran.stderr
+    assert machine.pid is not None
+    os.kill(machine.pid, signal.SIGKILL)
+    line = next(line for line in ran.stdout.splitlines() if "@reboot" in line)
+    agent = subprocess.Popen(["/bin/sh", "-c", f"exec env {line.partition('@reboot ')[2]}"])
+    try:
+        eventually(lambda: "reporting to" in machine.path("/var/lib/hbc/hbc.log").read_text())
+        yield agent
+    finally:
+        agent.kill()
+        agent.wait()
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30 * SLOW
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 # ------------------------------------------------------------------------------------------------------- installing
@@ -121,6 +151,14 @@ def test_running_it_again_renews_the_agent(machine: Machine) -> None:
     assert machine.install().returncode == 0
     assert machine.pid not in (None, first)
     assert machine.files == {PACKAGE, CONFIG, KEY_FILE, COMMAND, PID}
+
+
+def test_running_it_again_renews_an_agent_that_cron_has_started(machine: Machine) -> None:
+    with started_by_cron(machine) as agent:
+        ran = machine.install()
+        assert ran.returncode == 0, ran.stderr
+        assert agent.poll() is not None
+        assert machine.pid is not None
 
 
 def test_running_it_again_keeps_what_stands_in_the_config(machine: Machine) -> None:
@@ -208,6 +246,13 @@ def test_uninstall_leaves_nothing(machine: Machine) -> None:
     assert not machine.files
     assert not machine.path("/var/lib/hbc").exists()
     assert machine.pid is None
+
+
+def test_uninstall_ends_an_agent_that_cron_has_started(machine: Machine) -> None:
+    with started_by_cron(machine) as agent:
+        assert machine.run("--uninstall").returncode == 0
+        assert agent.wait(10 * SLOW) is not None
+        assert not machine.files
 
 
 def test_uninstall_leaves_files_of_others_and_says_so(machine: Machine) -> None:

@@ -208,9 +208,9 @@ async def test_a_file_that_is_no_key_is_refused(machine: Machine) -> None:
         await ssh.connect(machine.target(key="notes"), NEW)
 
 
-async def test_where_nobody_listens_it_says_so(machine: Machine) -> None:
+async def test_where_nobody_listens_it_says_so_with_the_port(machine: Machine) -> None:
     target = Target("127.0.0.1", 1, "me", machine.folder / "id_ed25519")
-    with pytest.raises(SshFailed, match=r"127\.0\.0\.1"):
+    with pytest.raises(SshFailed, match=r"127\.0\.0\.1, port 1: Connection refused"):
         await ssh.connect(target, NEW)
 
 
