@@ -22,11 +22,23 @@ _UNITS = (
     ("kb", "bytes", 1024.0),
     ("ms", "seconds", 0.001),
     ("mhz", "hertz", 1e6),
+    ("mbit", "bytes_per_second", 125_000.0),
     ("minutes", "seconds", 60.0),
     ("hours", "seconds", 3600.0),
     ("days", "seconds", 86_400.0),
+    ("boot_time", "boot_timestamp_seconds", 1.0),
+    ("start_time", "start_timestamp_seconds", 1.0),
+    # What follows belongs to histograms there.
+    ("count", "number", 1.0),
+    ("sum", "all", 1.0),
+    ("bucket", "buckets", 1.0),
 )
-_MOST = 1e300  # what is larger is no number that anybody measured
+_OTHERS = {
+    "disk_inodes_total": "disk_inodes",  # as many as there are: it is no counter
+    "temperature_high": "temperature_high_celsius",
+    "temperature_critical": "temperature_critical_celsius",
+}
+_MOST = 1e290  # what is larger is no number that anybody measured, and none at all in a smaller unit
 _COUNTER = "_total"
 _FORBIDDEN = re.compile(r"[^a-zA-Z0-9_]+")
 _STEM = re.compile(r"_monitor$")
@@ -59,10 +71,11 @@ def named(plugin: str, metric: str) -> Named:
         if word == ending or word.endswith(f"_{ending}"):
             word, factor = word[: len(word) - len(ending)] + unit, by
             break
-    counter = word.endswith(_COUNTER)
     if word == "total":  # a number of things, which is no counter
-        word = "count"
-    return Named(f"{PREFIX}{stem}_{word}", factor, counter)
+        word = "number"
+    name = f"{stem}_{word}"
+    name = _OTHERS.get(name, name)
+    return Named(PREFIX + name, factor, name.endswith(_COUNTER))
 
 
 def series(plugin: str, data: Data, above: tuple[str, ...] = ()) -> Iterator[tuple[Named, Series]]:

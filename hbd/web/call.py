@@ -46,7 +46,8 @@ class Route:
     reads: the type of JSON that the handler reads and checks itself, as another system's contract has its own errors.
     media: what an answer that is not JSON is. status: of an answer that went well; statuses: what else to expect.
     limited: whether it counts against the caller's rate. late: it asks by itself who is calling, after the connection
-    has been made. form: it takes what a page's form sends, and reads that itself.
+    has been made. form: it takes what a page's form sends, and reads that itself. asks: it changes nothing, though it
+    is a POST, as another system's contract has it.
     """
 
     method: str
@@ -66,11 +67,12 @@ class Route:
     limited: bool = True
     late: bool = False
     form: bool = False
+    asks: bool = False
 
     @property
     def changes(self) -> bool:
         """Whether something may be different after a call."""
-        return self.method not in ("GET", "HEAD")
+        return self.method not in ("GET", "HEAD") and not self.asks
 
     @property
     def template(self) -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import math
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Annotated, Literal, NamedTuple
 
 from msgspec import Meta, Struct, field
@@ -18,7 +20,7 @@ from hbd import spans
 from hbd.access import Action, may
 from hbd.errors import InvalidInput
 from hbd.hosts import Host
-from hbd.rollups import Bucket, Path, columns_of
+from hbd.rollups import Bucket, Path, columns_of_table
 from hbd.store.history import RAW
 from hbd.upkeep import history_kept
 from hbd.web.call import Body, Call
@@ -105,9 +107,14 @@ class History(Struct):
 Columns = dict[str, dict[Path, list[Bucket]]]
 """plugin → path of a metric in it → its points"""
 
+Wanted = Callable[[str, Path], bool]
+"""whether anybody asked for this metric of that plugin"""
 
-class _Found(NamedTuple):
-    host: Host
+
+class Found(NamedTuple):
+    """One metric. host: None where several are put together."""
+
+    host: Host | None
     metric: str
     counter: bool
     points: list[Bucket]
@@ -147,32 +154,39 @@ async def read(
 
     Raises InvalidInput for what cannot be asked, and StorageError.
     """
+    plan, following, found = await find(call, query, hosts, patterns, aggregate)
+    series = await asyncio.to_thread(lambda: list(map(_series, found)))
+    return History(plan.first, plan.end, plan.step, plan.tier, COLUMNS, series, following)
+
+
+async def find(
+    call: Call, query: HistoryQuery, hosts: list[Host], patterns: list[str], aggregate: spans.Aggregate | None = None
+) -> tuple[spans.Plan, int | None, list[Found]]:
+    """The same before it is rows: what was read, where to go on (``from``) when this is not all, and the points."""
     if not patterns or len(patterns) > MAX_METRICS:
         raise InvalidInput(f"1 to {MAX_METRICS} of them", "metric")
     plan, following = _planned(call, query, time.time())
     if plan.tier == RAW and aggregate is not None:
         raise InvalidInput("samples of several hosts are of no common moments; give a step", "aggregate")
-    found: list[_Found] = []
+    found: list[Found] = []
     for host in hosts:
         found += await _found(call, host, patterns, plan, query.show)
         if len(found) > MAX_SERIES:
             raise InvalidInput(f"names more than {MAX_SERIES} series; be more precise", "metric")
     if aggregate is not None:
-        series = list(_aggregated(found, aggregate))
-    else:
-        series = [_series(each.host.name, each.metric, each.counter, each.points) for each in found]
-    return History(plan.first, plan.end, plan.step, plan.tier, COLUMNS, series, following)
+        found = await asyncio.to_thread(_aggregated, found, aggregate)
+    return plan, following, found
 
 
 def _planned(call: Call, query: HistoryQuery, now: float) -> tuple[spans.Plan, int | None]:
     """The plan, and where the next answer begins when this one cannot hold all."""
-    end = _moment(query.to, now, "to") if query.to else now
-    first = _moment(query.start, now, "from") if query.start else end - DEFAULT_SPAN
+    end = moment(query.to, now, "to") if query.to else now
+    first = moment(query.start, now, "from") if query.start else end - DEFAULT_SPAN
     if not first < end:
         raise InvalidInput("must be before to", "from")
     if query.step == RAW_STEP:
         return spans.Plan(RAW, 0, math.floor(first), math.ceil(end)), None
-    step = _seconds(query.step, "step") if query.step else None
+    step = duration(query.step, "step") if query.step else None
     plan = spans.plan(first, end, step, history_kept(call.parts.config.retention), now)
     cut = plan.first + MAX_POINTS * plan.step
     if plan.end <= cut:
@@ -182,60 +196,76 @@ def _planned(call: Call, query: HistoryQuery, now: float) -> tuple[spans.Plan, i
 
 async def _found(
     call: Call, host: Host, patterns: list[str], plan: spans.Plan, show: Literal["auto", "value", "rate"]
-) -> list[_Found]:
+) -> list[Found]:
     plugins = {pattern[:place] for pattern in patterns for place, letter in enumerate(pattern) if letter == "."}
+
+    def wanted(plugin: str, path: Path) -> bool:
+        metric = ".".join((plugin, *path))
+        return any(fits(pattern, metric, plugin) for pattern in patterns)
+
     read = _samples if plan.tier == RAW else _rollups
     known = {
         ".".join((plugin, *path)): (plugin, buckets)
-        for plugin, columns in (await read(call, host, plugins, plan)).items()
+        for plugin, columns in (await read(call, host, plugins, plan, wanted)).items()
         for path, buckets in columns.items()
     }
-    found: dict[str, _Found] = {}
+    found: dict[str, Found] = {}
     for pattern in patterns:
         for metric, (plugin, buckets) in known.items():
-            fits = metric == pattern or (pattern.startswith(f"{plugin}.") and fnmatchcase(metric, pattern))
-            if fits and metric not in found:
+            if fits(pattern, metric, plugin) and metric not in found:
                 counter = show == "rate" or (show == "auto" and COUNTER.search(metric) is not None)
                 points = [
                     point for point in (spans.rates(buckets) if counter else buckets) if point.start >= plan.first
                 ]
-                found[metric] = _Found(host, metric, counter, points)
+                found[metric] = Found(host, metric, counter, points)
     return list(found.values())
 
 
-async def _rollups(call: Call, host: Host, plugins: set[str], plan: spans.Plan) -> Columns:
+def fits(pattern: str, metric: str, plugin: str) -> bool:
+    """Whether a pattern means this metric of that plugin: behind the plugin ``*`` stands for any text."""
+    return metric == pattern or (pattern.startswith(f"{plugin}.") and fnmatchcase(metric, pattern))
+
+
+async def _rollups(call: Call, host: Host, plugins: set[str], plan: spans.Plan, wanted: Wanted) -> Columns:
     # The rate at the first point needs the bucket before it.
     rolled = await call.parts.store.history.rolled(host.id, plugins, plan.tier, plan.first - plan.step, plan.end)
     return {
-        plugin: {path: spans.points(column.buckets(), plan.step) for path, column in columns.items()}
+        plugin: {
+            path: spans.points(column.buckets(), plan.step) for path, column in columns.items() if wanted(plugin, path)
+        }
         for plugin, columns in rolled.items()
     }
 
 
-async def _samples(call: Call, host: Host, plugins: set[str], plan: spans.Plan) -> Columns:
+async def _samples(call: Call, host: Host, plugins: set[str], plan: spans.Plan, wanted: Wanted) -> Columns:
     found: Columns = {}
     for plugin in plugins:
-        samples = await call.parts.store.history.samples(host.id, plugin, plan.first, plan.end, MAX_POINTS)
-        if samples:
-            found[plugin] = columns_of((sample.time, sample.data) for sample in samples)
+        table = await call.parts.store.history.table(host.id, plugin, plan.first, plan.end, MAX_POINTS)
+        columns = columns_of_table(table, partial(wanted, plugin))
+        found[plugin] = {
+            path: [bucket for bucket in buckets if plan.first <= bucket.start < plan.end][:MAX_POINTS]
+            for path, buckets in columns.items()
+        }
     return found
 
 
-def _aggregated(found: Iterable[_Found], how: spans.Aggregate) -> Iterator[Series]:
-    by_metric: dict[str, list[_Found]] = {}
+def _aggregated(found: Iterable[Found], how: spans.Aggregate) -> list[Found]:
+    by_metric: dict[str, list[Found]] = {}
     for each in found:
         by_metric.setdefault(each.metric, []).append(each)
-    for metric, parts in by_metric.items():
-        points = spans.aggregated([part.points for part in parts], how)
-        yield _series(None, metric, parts[0].counter, points)
+    return [
+        Found(None, metric, parts[0].counter, spans.aggregated([part.points for part in parts], how))
+        for metric, parts in by_metric.items()
+    ]
 
 
-def _series(host: str | None, metric: str, counter: bool, points: Iterable[Bucket]) -> Series:
-    rows = [[point.start, point.mean, point.low, point.high, point.last, point.count] for point in points]
-    return Series(host, metric, counter, [[_short(value) for value in row] for row in rows])
+def _series(found: Found) -> Series:
+    rows = [[point.start, point.mean, point.low, point.high, point.last, point.count] for point in found.points]
+    name = found.host.name if found.host is not None else None
+    return Series(name, found.metric, found.counter, [[short(value) for value in row] for row in rows])
 
 
-def _short(value: float) -> float:
+def short(value: float) -> float:
     """Without the digits that adding up made."""
     return float(f"{value:.10g}") if isinstance(value, float) else value
 
@@ -256,7 +286,8 @@ def _cell(text: str) -> str:
     return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
-def _seconds(text: str, name: str) -> float:
+def duration(text: str, name: str) -> float:
+    """Seconds of ``60``, ``5m``, ``1h``. Raises InvalidInput."""
     match = _DURATION.fullmatch(text)
     seconds = float(match[1]) * _UNITS[match[2]] if match else 0.0
     if not 1 <= seconds <= 366 * 86_400:
@@ -264,10 +295,10 @@ def _seconds(text: str, name: str) -> float:
     return seconds
 
 
-def _moment(text: str, now: float, name: str) -> float:
+def moment(text: str, now: float, name: str) -> float:
     """Unix seconds of what a caller wrote: a number, ISO 8601 (without a zone it is UTC), ``now`` or ``now-6h``."""
     if (ago := _AGO.fullmatch(text)) is not None:
-        return now - (_seconds(ago[1], name) if ago[1] else 0.0)
+        return now - (duration(ago[1], name) if ago[1] else 0.0)
     try:
         moment = float(text)
     except ValueError:

@@ -18,8 +18,9 @@ from hbd.web.parts import Parts
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 PREFIX = "hbd_"
-HOSTS_AT_ONCE = 50
+HOSTS_AT_ONCE = 20
 HEARD = frozenset((State.UP, State.OVERDUE))
+TOLD_LEVELS = ("critical", "warning", "unknown")
 
 Series = Iterable[tuple[Labels, float]]
 
@@ -79,7 +80,7 @@ async def exposition(parts: Parts, identity: Identity, *, openmetrics: bool) -> 
     page.series(f"{PREFIX}build_info", "gauge", "The version of the daemon.", [((("version", hbd.__version__),), 1)])
     for name, kind, text, series in _hosts(parts, identity):
         page.series(PREFIX + name, kind, text, series)
-    await _samples(page, parts, identity)
+    await _samples(page, parts, identity, openmetrics=openmetrics)
     if may(identity, Action.INSPECT).allowed:
         _daemon(page, parts.stats, {spec.name for spec in parts.channels.visible(identity)})
     return page.text()
@@ -100,13 +101,15 @@ def _daemon(page: _Page, stats: Stats, channels: set[str]) -> None:
 
 
 def _hosts(parts: Parts, identity: Identity) -> Iterator[tuple[str, str, str, Series]]:
-    up, seen, rtt = [], [], []
+    up, seen, rtt, alerts = [], [], [], []
     counts = dict.fromkeys(State, 0)
     for host in visible(identity, parts.hosts):
         view = parts.presence.view(host.id) or NOT_HEARD
         counts[view.state] += 1
         labels = (("host", host.name),)
         up.append((labels, float(view.state is State.UP)))
+        told = parts.alerts.counts(host.id)
+        alerts += [((*labels, ("level", level)), float(getattr(told, level))) for level in TOLD_LEVELS]
         if view.last_seen is not None:
             seen.append((labels, view.last_seen))
         rtt += [
@@ -116,6 +119,7 @@ def _hosts(parts: Parts, identity: Identity) -> Iterator[tuple[str, str, str, Se
         ]
     yield "hosts", "gauge", "Hosts by state.", [((("state", state),), counts[state]) for state in State]
     yield "host_up", "gauge", "Whether the host is up.", up
+    yield "host_alerts", "gauge", "Alerts of the host, by level.", alerts
     yield "host_last_seen_timestamp_seconds", "gauge", "When the host last gave a sign of life.", seen
     yield "host_rtt_seconds", "gauge", "Round trip of the last heartbeat.", rtt
 
@@ -124,7 +128,7 @@ def _kinds(stats: Stats) -> tuple[Iterable[str], ...]:
     return stats.counters, stats.gauges, stats.histograms
 
 
-async def _samples(page: _Page, parts: Parts, identity: Identity) -> None:
+async def _samples(page: _Page, parts: Parts, identity: Identity, *, openmetrics: bool) -> None:
     """The newest sample of every plugin of the hosts that are heard: of others it is no news."""
     families: dict[str, tuple[Named, str, list[str]]] = {}
     seen: set[tuple[str, str]] = set()
@@ -135,6 +139,7 @@ async def _samples(page: _Page, parts: Parts, identity: Identity) -> None:
         if view.state not in HEARD:
             continue
         label = f'host="{_escape(host.name)}"'
+        labels_of = {"": f"{{{label}}}"}
         seen.clear()
         for plugin in parts.rings.plugins(host.id):
             newest = parts.rings.latest(host.id, plugin)
@@ -144,15 +149,21 @@ async def _samples(page: _Page, parts: Parts, identity: Identity) -> None:
                 if (name, key) in seen:  # two metrics whose names differ in signs alone
                     continue
                 seen.add((name, key))
-                labels = f'{{{label},key="{_escape(key)}"}}' if key else f"{{{label}}}"
+                labels = labels_of.get(key)
+                if labels is None:
+                    labels = labels_of[key] = f'{{{label},key="{_escape(key)}"}}'
                 family = families.get(name)
                 if family is None:
                     family = families[name] = (named, plugin, [])
-                family[2].append(f"{name}{labels} {_number(value)}")
+                family[2].append(f"{name}{labels} {value!r}")
     ours = page.families | {PREFIX + name for kind in _kinds(parts.stats) for name in kind}
+    taken = families.keys() | ours
     for name in sorted(families.keys() - ours):
         named, plugin, lines = families[name]
-        page.lines_of(name, "counter" if named.counter else "gauge", f"Newest value of {plugin}.", lines)
+        kind = "counter" if named.counter else "gauge"
+        if openmetrics and kind == "counter" and name.removesuffix("_total") in taken:
+            kind = "unknown"  # as a counter it would be a second family of that name
+        page.lines_of(name, kind, f"Newest value of {plugin}.", lines)
 
 
 def _labels(labels: Labels) -> str:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from alarms import alarm
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from world import WALL, Api, World
+
+from hbd.model import Level
 
 OPENMETRICS = {"Accept": "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"}
 
@@ -115,3 +118,17 @@ async def test_what_an_agent_names_its_disks_is_escaped(world: World, api: Api) 
     world.beat(host)
     world.sample(host, "disk_monitor", {'a"\n\\b': {"percent": 50.0}})
     assert (await samples(api))["hbd_disk_ratio"][0][0] == {"host": "web1", "key": 'a"\n\\b'}
+
+
+async def test_the_alerts_of_a_host_are_counted_by_level(world: World, api: Api) -> None:
+    await alarm(world, await world.enrol("web1"), Level.WARNING)
+    counts = {labels["level"]: value for labels, value in (await samples(api))["hbd_host_alerts"]}
+    assert counts == {"critical": 0.0, "warning": 1.0, "unknown": 0.0}
+
+
+async def test_a_counter_and_a_gauge_that_are_called_alike_do_not_spoil_the_page(world: World, api: Api) -> None:
+    host = await world.enrol("web1")
+    world.beat(host)
+    world.sample(host, "own", {"errors": 1, "errors_total": 2})
+    shown = await samples(api, OPENMETRICS)
+    assert [shown[name][0][1] for name in ("hbd_own_errors", "hbd_own_errors_total")] == [1.0, 2.0]

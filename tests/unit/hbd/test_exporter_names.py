@@ -19,7 +19,12 @@ from hbd.exporters.names import named, series
         ("disk_monitor", "free_gb", "hbd_disk_free_bytes", 2.0**30),
         ("network_monitor", "rx_bytes_per_second", "hbd_network_rx_bytes_per_second", 1.0),
         ("agent_monitor", "rtt_ipv4_ms", "hbd_agent_rtt_ipv4_seconds", 0.001),
-        ("process_monitor", "total", "hbd_process_count", 1.0),
+        ("process_monitor", "total", "hbd_process_number", 1.0),
+        ("cpu_monitor", "cpu_count", "hbd_cpu_number", 1.0),
+        ("disk_monitor", "inodes_total", "hbd_disk_inodes", 1.0),
+        ("network_monitor", "speed_mbit", "hbd_network_speed_bytes_per_second", 125_000.0),
+        ("temperature", "high", "hbd_temperature_high_celsius", 1.0),
+        ("os_info", "boot_time", "hbd_os_info_boot_timestamp_seconds", 1.0),
         ("os_info", "uptime_seconds", "hbd_os_info_uptime_seconds", 1.0),
         ("my own-plugin", "weird metric!", "hbd_my_own_plugin_weird_metric", 1.0),
     ],
@@ -32,6 +37,16 @@ def test_a_metric_has_the_name_and_the_unit_of_the_field(plugin, metric, name, f
 def test_what_only_grows_is_a_counter():
     assert named("own", "sent_total").counter
     assert not named("own", "sent").counter
+
+
+def test_as_many_as_there_are_is_no_counter():
+    assert not named("disk_monitor", "inodes_total").counter
+
+
+@given(st.text(), st.text())
+def test_no_name_is_taken_for_a_part_of_a_histogram(plugin, metric):
+    for ending in ("", "_sum", "_count", "_bucket"):
+        assert not named(plugin, metric + ending).name.endswith(("_sum", "_count", "_bucket"))
 
 
 def test_what_a_number_is_about_is_its_key():
