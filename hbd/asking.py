@@ -8,14 +8,18 @@ import os
 import pwd
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+
+import msgspec
 
 from hbd import config as configuration
 from hbd.config import Config
 from hbd.errors import HbdError
 
-NEEDING = frozenset(("agent list", "backup", "token list", "user list"))
+NEEDING = frozenset(("agent list", "backup", "settings export", "token list", "user list"))
 """commands that are of no use without a database"""
 
 
@@ -43,16 +47,27 @@ def ask(options: argparse.Namespace, command: str, **arguments: Any) -> Any:
         raise NoDatabase(
             f"there is no database {config.database}; is this the config of your hbd? -c FILE names another"
         )
+    if arguments.get("dry_run") and not config.database.exists():
+        with TemporaryDirectory(prefix="hbd-") as folder:  # what only looks leaves no database behind
+            config = msgspec.structs.replace(config, database=Path(folder) / "hbd.db")
+            return asyncio.run(_offline(config, command, arguments))
     return asyncio.run(_offline(config, command, arguments))
 
 
-def change(options: argparse.Namespace, command: str, **arguments: Any) -> Any:
-    """Like ``ask``, for what is told in the audit log; which database was changed is said on standard error."""
+def change(
+    options: argparse.Namespace, command: str, *, is_change: Callable[[Any], bool] = lambda _: True, **arguments: Any
+) -> Any:
+    """Like ``ask``, for what is told in the audit log; which database was changed is said on standard error.
+
+    is_change: whether anything was, by what is returned.
+    """
     from hbd.store.database import holder_of
 
     database = config_of(options).database
     running = holder_of(database) is not None
     result = ask(options, command, **arguments, by=caller())
+    if not is_change(result):
+        return result
     if running:
         note(f"changed {database}; the hbd that runs on it knows at once")
     else:
@@ -72,6 +87,7 @@ async def _offline(config: Config, command: str, arguments: dict[str, Any]) -> A
     from hbd.backups import Backups
     from hbd.daemon import open_offline
     from hbd.people import People
+    from hbd.settings.register import SettingsRegister
 
     store, enrolment, hosts = await open_offline(config)
     try:
@@ -79,6 +95,8 @@ async def _offline(config: Config, command: str, arguments: dict[str, Any]) -> A
             commands = Agents(AgentRegister(enrolment, hosts), hosts, store).commands()
         elif command == "backup":
             commands = {"backup": Backups(store).make}
+        elif command.startswith("settings "):
+            commands = (await SettingsRegister.offline(config, store)).commands()
         elif command == "explain":
             commands = (await explain.offline(config, store, hosts)).commands()
         else:

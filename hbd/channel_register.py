@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
@@ -81,11 +82,23 @@ class ChannelRegister:
 
     async def load(self) -> None:
         """Know all channels. Raises StorageError."""
-        rows = await self._store.all()
-        self._made = {name: _thawed(msgspec.json.decode(spec, type=ChannelSpec)) for name, spec in rows.items()}
+        self._made = await self._stored()
         self._accounts.changed.append(self._people_changed)
         self._people_changed()
         await self.configure(self._config)
+
+    async def _stored(self) -> dict[str, ChannelSpec]:
+        rows = await self._store.all()
+        return {name: thawed(msgspec.json.decode(spec, type=ChannelSpec)) for name, spec in rows.items()}
+
+    @asynccontextmanager
+    async def rewriting(self) -> AsyncIterator[None]:
+        """No channel is changed otherwise while the block writes some; then they are what is on disk. Raises
+        StorageError."""
+        async with self._changing:
+            yield
+            self._made = await self._stored()
+        self._tell()
 
     async def configure(self, config: Config) -> None:
         """Take the channels of a config. One that cannot be used is kept, and says why when it is."""
@@ -307,7 +320,7 @@ def _leads_alike(kind: ChannelType, before: ChannelSpec, after: ChannelSpec) -> 
     return before.type == after.type and kind.targets(before.settings) == kind.targets(after.settings)
 
 
-def _thawed(spec: ChannelSpec) -> ChannelSpec:
-    """Lists come back from JSON as lists."""
+def thawed(spec: ChannelSpec) -> ChannelSpec:
+    """As it was before it was JSON: lists come back from JSON as lists."""
     settings = {key: tuple(value) if isinstance(value, list) else value for key, value in spec.settings.items()}
     return replace(spec, settings=settings)

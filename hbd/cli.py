@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from hbd import __version__, cli_backup, cli_explain, cli_people, logs, tls
+from hbd import __version__, cli_backup, cli_explain, cli_people, cli_settings, logs, tls
 from hbd.asking import ask, caller, config_of, local_time, table
 from hbd.config import Config
 from hbd.config.names import unknown_channels
@@ -37,6 +37,7 @@ examples:
   hbd user grant bob --monitor web1  let a user see a host
   hbd passwd                         hash a password for the config file
   hbd token create --expires 90d     print an API token for a script, which may only read
+  hbd export settings.yaml           write what was changed in hbd, not in its config, as YAML
   hbd reload                         have the running daemon read its config again
   hbd explain web1 cpu_monitor.cpu_percent
                                      say why a metric has its level, and who was told
@@ -123,6 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     remove = command("remove", _agent_remove, "delete a host with its key and all that is stored of it", verbs)
     remove.add_argument("name", metavar="NAME")
     cli_backup.add_commands(command)
+    cli_settings.add_commands(command)
     cli_explain.add_command(command)
     cli_people.add_commands(command, group)
     return parser

@@ -19,9 +19,9 @@ from hbd.errors import HbdError
 
 log = logging.getLogger(__name__)
 
-MAX_LINE_BYTES = 1 << 20
+MAX_LINE_BYTES = 32 << 20  # a settings file, as JSON may have it
 ANSWER_SECONDS = 30.0
-LONG_SECONDS = {"backup": 3600.0}
+LONG_SECONDS = {"backup": 3600.0, "settings export": 600.0, "settings import": 600.0}
 """of commands that take their time"""
 
 Command = Callable[..., Awaitable[Any]]
@@ -61,7 +61,7 @@ class Control:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             answer = await self._answer(await reader.readline())
-            writer.write(json.dumps(answer).encode() + b"\n")
+            writer.write(await asyncio.to_thread(_line, answer))
             await writer.drain()
         except (ConnectionError, ValueError) as error:
             log.debug("control socket: %s", error)
@@ -70,7 +70,7 @@ class Control:
 
     async def _answer(self, line: bytes) -> dict[str, Any]:
         try:
-            request = json.loads(line)
+            request = await asyncio.to_thread(json.loads, line)
             command = self._commands[request["command"]]
             return {"result": await command(**request.get("arguments", {}))}
         except HbdError as error:
@@ -80,6 +80,10 @@ class Control:
         except Exception:
             log.exception("a command on the control socket failed")
             return {"error": "internal error; the daemon's log says more"}
+
+
+def _line(answer: dict[str, Any]) -> bytes:
+    return json.dumps(answer).encode() + b"\n"
 
 
 def ask(database: Path, command: str, **arguments: Any) -> Any:

@@ -6,7 +6,8 @@ import asyncio
 import re
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from hbc.wire import key_hash, key_id, new_key
@@ -16,11 +17,12 @@ from hbd.hosts import Host, Hosts
 from hbd.model import HOST_NAME_RULE, is_host_name
 from hbd.store import Store
 from hbd.store.audit import Entry
-from hbd.store.hosts import KeyRow
+from hbd.store.hosts import HostRow, KeyRow
 
 ROTATION_OVERLAP_SECONDS = 86_400.0
 LENT_SECONDS = 86_400.0
 MAX_TAGS = 64
+HOSTS_AT_ONCE = 200  # taken in before others get their turn on the loop
 
 _KEY = re.compile(r"[0-9A-Fa-f]{64}")
 
@@ -66,14 +68,32 @@ class Enrolment:
     async def load(self, config: Config) -> None:
         """Know the hosts and keys of the store, and the hosts that the config names."""
         for row in await self._store.hosts.all():
-            host = Host(row.id, row.name, row.agent_id, row.created)
-            host.agent_tags, host.os, host.agent_version = row.tags, row.os, row.agent_version
-            host.label, host.given_tags = row.label, row.given_tags
-            self._hosts.add(host)
-            self.on_new(host)
+            self._know(row)
         for key in await self._store.hosts.keys():
             self._adopt(key)
         await self.name_hosts(config)
+
+    @asynccontextmanager
+    async def rewriting(self) -> AsyncIterator[None]:
+        """Hosts neither come nor change otherwise while the block writes some; then those are known. Raises
+        StorageError."""
+        async with self._changing:
+            yield
+            for number, row in enumerate(await self._store.hosts.all()):
+                if number % HOSTS_AT_ONCE == 0:
+                    await asyncio.sleep(0)
+                host = self._hosts.known(row.name)
+                if host is None:
+                    self._know(row)
+                else:
+                    host.label, host.given_tags = row.label, row.given_tags
+
+    def _know(self, row: HostRow) -> None:
+        host = Host(row.id, row.name, row.agent_id, row.created)
+        host.agent_tags, host.os, host.agent_version = row.tags, row.os, row.agent_version
+        host.label, host.given_tags = row.label, row.given_tags
+        self._hosts.add(host)
+        self.on_new(host)
 
     async def name_hosts(self, config: Config) -> None:
         """Make the hosts known that the config names."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Literal, NamedTuple
 
 from hbd.accounts import Accounts, Leave, Stays, User
@@ -46,6 +47,14 @@ class HostAccess:
         longer has is gone. All of it is one transaction. Raises StorageError, with everything as it was."""
         sections = {host.id: config.hosts_by_name.get(host.name.lower()) or HostConfig() for host in hosts}
         await self._in_step(lambda leave: self._accounts.configure(config, now, leave), sections)
+
+    @asynccontextmanager
+    async def rewriting(self) -> AsyncIterator[None]:
+        """Nothing is changed otherwise while the block writes rights; then they are what is on disk. Comes before that
+        of the accounts. Raises StorageError."""
+        async with self._changing:
+            yield
+            self._rows = {row.host_id: row for row in await self._store.access()}
 
     async def _in_step(self, work: Callable[[Leave], Awaitable[None]], sections: Mapping[int, HostConfig]) -> None:
         """Do something with the accounts that may end users, and write with it what is left of their rights."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager
 
 from msgspec.structs import replace
 
@@ -39,16 +40,34 @@ class Hushing:
     async def load(self, config: Config, now: float) -> None:
         """Know what an earlier run of the daemon knew, and the windows of the config."""
         self._hushes.put_silences(await self._store.silences(now), now)
-        for row in await self._store.windows():
+        self._put_windows(await self._store.windows())
+        for ack in await self._store.acks():
+            self._hushes.put_ack(ack)
+        self.configure(config)
+
+    @asynccontextmanager
+    async def rewriting(self, now: float) -> AsyncIterator[None]:
+        """No silence and no window is changed otherwise while the block writes some; then they are what is on disk."""
+        async with self._changing:
+            yield
+            silences, windows = await self._store.silences(now), await self._store.windows()
+            left = {silence.id for silence in silences}
+            ended = (replace(one, ends=now) for one in self._hushes.silences(now) if one.id not in left)
+            self._hushes.put_silences([*silences, *ended], now)
+            kept = {row.id for row in windows}
+            for window in self._hushes.windows():
+                if window.id is not None and window.id not in kept:
+                    self._hushes.put_window(window.id, None)
+            self._put_windows(windows)
+
+    def _put_windows(self, rows: Iterable[WindowRow]) -> None:
+        for row in rows:
             try:
                 window = Window.read(row.texts)
             except InvalidInput as wrong:
                 log.error("the maintenance window %s is passed over: %s", row.name, wrong)
             else:
                 self._hushes.put_window(row.id, _maintenance(row, window))
-        for ack in await self._store.acks():
-            self._hushes.put_ack(ack)
-        self.configure(config)
 
     def configure(self, config: Config) -> None:
         """Take the windows of a config that was read again."""

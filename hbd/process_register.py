@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 from msgspec.structs import replace
@@ -52,6 +53,24 @@ class ProcessRegister:
 
     async def load(self) -> None:
         self.watches.load(await self._store.all())
+
+    @asynccontextmanager
+    async def rewriting(self) -> AsyncIterator[None]:
+        """Nothing is changed otherwise while the block writes watched processes; then they are what is on disk."""
+        async with self._changing:
+            yield
+            left = {known.watched.id: known.watched for known in await self._store.all()}
+            for before in self.watches.all():
+                after = left.pop(before.id, None)
+                if after is None:
+                    self.watches.remove(before.host_id, before.id)
+                    self._end_alerts(before, None)
+                    self.changed(before.host_id)
+                elif after != before:
+                    self._put(after)
+                    self._end_alerts(before, after)
+            for new in left.values():
+                self._put(new)
 
     @property
     def plan(self) -> tuple[str, int]:

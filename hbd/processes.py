@@ -81,6 +81,9 @@ class Watches:
 
     # -------------------------------------------------------------------------------------------------------- answers
 
+    def all(self) -> list[Watched]:
+        return [known.watched for of_host in self._hosts.values() for known in of_host.values()]
+
     def of(self, host_id: int) -> list[Known]:
         """Those of a host, the first made first."""
         return sorted(self._hosts.get(host_id, {}).values(), key=lambda known: known.watched.id)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from hbd.config import Config, HostConfig, host_settings
@@ -42,6 +43,13 @@ class Reporting:
             if changed:
                 await self._store.save_reporting(changed)
                 self._rows |= {row.host_id: row for row in changed}
+
+    @asynccontextmanager
+    async def rewriting(self) -> AsyncIterator[None]:
+        """Nothing is changed otherwise while the block writes; then it is what is on disk. Raises StorageError."""
+        async with self._changing:
+            yield
+            await self.load()
 
     def of(self, host: Host, config: Config) -> Terms:
         """What holds for a host: what was changed here, else what the config says."""

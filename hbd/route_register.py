@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from msgspec.structs import replace
 
@@ -26,6 +28,13 @@ class RouteRegister:
 
     async def load(self) -> None:
         self._router.stored = await self._store.all()
+
+    @asynccontextmanager
+    async def rewriting(self) -> AsyncIterator[None]:
+        """No route is changed otherwise while the block writes some; then they are what is on disk."""
+        async with self._changing:
+            yield
+            self._put(await self._store.all())
 
     def all(self) -> tuple[Route, ...]:
         """Those of the config first."""

@@ -125,6 +125,21 @@ class Accounts(Known):
         async with self._changing:
             yield
 
+    @asynccontextmanager
+    async def rewriting(self) -> AsyncIterator[None]:
+        """Nobody comes or goes otherwise while the block writes users; then they are what is on disk.
+
+        Nobody is told: once all is in force, call ``tell``. Raises StorageError.
+        """
+        async with self._changing:
+            yield
+            rows, self.setup_done = await self._store.users(), await self._store.flag(SETUP_DONE)
+            sessions = {row.id for row in await self._store.sessions()}
+            tokens = {row.id for row in await self._store.tokens()}
+            self._sessions.drop([session for session in self._sessions if session.id not in sessions])
+            self._tokens.drop([token for token in self._tokens if token.id not in tokens])
+            self._rebuild(self._config, rows)
+
     async def save_uses(self, now: float) -> None:
         """Write down what was used, and forget sessions that are over. Raises StorageError."""
         used, self._used = self._used, set()
