@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from math import inf
 
 from cronsim import CronSim, CronSimError
@@ -25,6 +26,8 @@ from hbd.schedule import UTC, zone
 SHORTEST, LONGEST = 1.0, 366 * 86_400.0  # seconds, of a period and of a grace
 FIELDS = 5
 LONGEST_CRON = 100
+_UNITS = ((7 * 86_400, "weeks", "week"), (86_400, "days", "day"), (3_600, "h", "hour"), (60, "min", "minute"))
+"""seconds, how many of them, one of them"""
 
 
 class Status(StrEnum):
@@ -66,11 +69,26 @@ class Timing(Struct, frozen=True):
                 raise InvalidInput(f"{wrong or 'never comes'}; an example is 30 2 * * mon", "cron") from None
         return timing
 
+    @property
+    def words(self) -> str:
+        """``every 6 h``; ``At 02:30 every day, Europe/Zurich``."""
+        if self.period is None:
+            return f"{_cron_in_words(self.cron)}, {self.timezone}"
+        for size, unit, name in _UNITS:
+            if self.period % size == 0:
+                return f"every {name}" if self.period == size else f"every {self.period / size:g} {unit}"
+        return f"every {self.period:g} s"
+
     def after(self, last: float) -> float:
         """When the call after one at that time is due. Unix seconds both."""
         if self.period is not None:
             return last + self.period
         return next(CronSim(self.cron, datetime.fromtimestamp(last, zone(self.timezone)))).timestamp()
+
+
+@lru_cache(1024)
+def _cron_in_words(cron: str) -> str:
+    return str(CronSim(cron, datetime.fromtimestamp(0, zone(UTC))).explain())
 
 
 class Progress(Struct, frozen=True):

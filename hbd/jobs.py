@@ -10,7 +10,8 @@ import asyncio
 import logging
 import math
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from heapq import heappop, heappush
 
 from msgspec.structs import replace
@@ -72,6 +73,26 @@ class Jobs:
             self._put(job)
             if self.status(job, now) is not job.told:
                 self._untold[job.host_id] = None
+
+    @asynccontextmanager
+    async def rewriting(self) -> AsyncIterator[None]:
+        """No job is changed otherwise while the block writes some; then they are what is on disk. They are told with
+        the next tick."""
+        async with self._changing:
+            yield
+            left = {job.id: job for job in await self._tables.all()}
+            for before in list(self._jobs.values()):
+                after = left.pop(before.id, None)
+                if after is None:
+                    self._drop(before)
+                    self._untold[before.host_id] = None
+                elif after != before:
+                    self._by_token.pop(before.token, None)
+                    self._put(after)
+                    self._untold[before.host_id] = None
+            for new in left.values():
+                self._put(new)
+                self._untold[new.host_id] = None
 
     # ------------------------------------------------------------------------------------------------------- answers
 
@@ -254,7 +275,8 @@ _WORDS = {
 }
 
 
-def _in_words(job: Job, found: Status, now: float) -> str:
+def in_words(job: Job, found: Status, now: float) -> str:
+    """Why a job has that status."""
     progress = job.progress
     if found is not Status.DOWN:
         return _WORDS[found]
@@ -270,7 +292,7 @@ def _told(job: Job, found: Status, now: float) -> Data:
     data: Data = {
         "state": STATES.get(found, 0),
         "status": str(found),
-        "output": _in_words(job, found, now),
+        "output": in_words(job, found, now),
         "running": progress.begun is not None,
     }
     if progress.heard is not None:

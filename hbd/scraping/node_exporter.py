@@ -83,6 +83,11 @@ class Families:
         found = self.all(name)
         return found[0].labels if found else {}
 
+    def values_of(self, label: str, prefix: str) -> set[str]:
+        """What a label is in all series whose names begin so."""
+        found = (series for name, named in self._by_name.items() if name.startswith(prefix) for series in named)
+        return {series.labels[label] for series in found if label in series.labels}
+
     def __contains__(self, name: str) -> bool:
         return name in self._by_name
 
@@ -115,7 +120,7 @@ def _cpu(families: Families, rates: RatesOf) -> Data:
         modes[series.labels.get("mode", "")] += series.value
         cores.add(series.labels.get("cpu"))
     data: Data = {f"{mode}_seconds": round(spent, 2) for mode, spent in modes.items()}
-    data |= _shares(rates("cpu", modes))
+    data |= cpu_shares(rates("cpu", modes))
     data |= {name: value for family, name in _LOADS.items() if (value := families.value(family)) is not None}
     if cores:
         data["cpu_count"] = len(cores)
@@ -128,7 +133,7 @@ def _cpu(families: Families, rates: RatesOf) -> Data:
     return data | with_rates("cpu counters", counters, rates)
 
 
-def _shares(spent: Mapping[str, float]) -> Data:
+def cpu_shares(spent: Mapping[str, float]) -> Data:
     """spent: seconds of all cores in each mode, in a second."""
     total = sum(spent.values())
     if total <= 0:
@@ -159,8 +164,8 @@ def _memory(families: Families) -> Data:
     swap = sizes.get("swap_total", 0.0)
     sizes["swap_used"] = swap - sizes.pop("swap_free", swap)
     data: Data = {
-        "percent": _percent(sizes["used"], sizes["total"]),
-        "swap_percent": _percent(sizes["swap_used"], swap),
+        "percent": percent_of(sizes["used"], sizes["total"]),
+        "swap_percent": percent_of(sizes["swap_used"], swap),
     }
     return data | {f"{name}_mb": round(size / MIB, 1) for name, size in sizes.items()}
 
@@ -195,13 +200,13 @@ def _space(found: Mapping[str, float]) -> Data:
     used = size - free
     data: Data = {
         # As df has it: what is kept for root counts neither as used nor as free.
-        "percent": _percent(used, used + available),
+        "percent": percent_of(used, used + available),
         "total_gb": round(size / GIB, 2),
         "used_gb": round(used / GIB, 2),
         "free_gb": round(available / GIB, 2),
     }
     if found.get("files") and "ffree" in found:
-        data["inodes_percent"] = _percent(found["files"] - found["ffree"], found["files"])
+        data["inodes_percent"] = percent_of(found["files"] - found["ffree"], found["files"])
         data["inodes_total"] = found["files"]
         data["inodes_free"] = found["ffree"]
     return data
@@ -302,5 +307,5 @@ def _system(families: Families) -> Data:
     return {name: value for name, value in data.items() if value}
 
 
-def _percent(part: float, whole: float) -> float:
+def percent_of(part: float, whole: float) -> float:
     return round(100 * part / whole, 1) if whole > 0 else 0.0

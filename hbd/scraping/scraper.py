@@ -32,7 +32,7 @@ from hbd.receivers.foreign import ForeignReports
 from hbd.receivers.rates import Rates
 from hbd.receivers.sound import sound
 from hbd.report_log import ReportLog
-from hbd.scraping import node_exporter, others
+from hbd.scraping import collectd, node_exporter, others
 from hbd.scraping.exposition import parse
 from hbd.stats import Stats
 
@@ -63,6 +63,19 @@ class Found(NamedTuple):
     problems: list[str]
 
 
+class Outcome(NamedTuple):
+    """What became of asking an exporter. at: when, Unix seconds. seconds: that it took. error: why nothing was taken,
+    "" when something was. unreadable: lines; problems: why, of the first."""
+
+    at: float
+    seconds: float
+    error: str = ""
+    series: int = 0
+    left_out: int = 0
+    unreadable: int = 0
+    problems: tuple[str, ...] = ()
+
+
 class Scraper:
     """config is replaced at a reload."""
 
@@ -82,7 +95,7 @@ class Scraper:
         self._log = report_log
         self._stats = stats
         self._clock = clock
-        self._following: dict[ScrapeTarget, asyncio.Task[None]] = {}
+        self._following: dict[ScrapeTarget, tuple[Exporter, asyncio.Task[None]]] = {}
         self._slots = asyncio.Semaphore(AT_ONCE)
         stats.describe("scrapes_total", "Exporters asked for their metrics, by outcome.")
         stats.gauge("scrape_targets", "Exporters that are asked.", lambda: len(self._following))
@@ -96,15 +109,22 @@ class Scraper:
         finally:
             self._follow(())
 
+    @property
+    def exporters(self) -> list[Exporter]:
+        """Those that are asked now."""
+        return [exporter for exporter, _ in self._following.values()]
+
     def _follow(self, targets: tuple[ScrapeTarget, ...]) -> None:
         for gone in self._following.keys() - set(targets):
-            self._following.pop(gone).cancel()
+            _, asking = self._following.pop(gone)
+            asking.cancel()
         for target in targets:
             if target not in self._following:
-                self._following[target] = asyncio.create_task(self._ask_again_and_again(target))
+                exporter = Exporter(target)
+                self._following[target] = exporter, asyncio.create_task(self._ask_again_and_again(exporter))
 
-    async def _ask_again_and_again(self, target: ScrapeTarget) -> None:
-        exporter = Exporter(target)
+    async def _ask_again_and_again(self, exporter: Exporter) -> None:
+        target = exporter.target
         due = time.monotonic() + _share(target) * min(SPREAD_SECONDS, target.settings.interval)
         await asyncio.sleep(due - time.monotonic())
         await self._prime(exporter)
@@ -115,6 +135,9 @@ class Scraper:
                 await self.scrape(exporter)
             except Exception:
                 log.exception("scraping %s failed in an unexpected way", exporter.shown)
+                now = self._clock().wall
+                exporter.last = Outcome(now, 0.0, "it failed in an unexpected way; the log of hbd says how")
+                exporter.failing_since = exporter.failing_since or now
             due += target.settings.interval * max(1, -((due - time.monotonic()) // target.settings.interval))
 
     async def _prime(self, exporter: Exporter) -> None:
@@ -145,17 +168,27 @@ class Scraper:
         limit = self.config.limits.max_metrics_per_report
         try:
             async with self._slots:
+                asked, began = self._clock().wall, time.monotonic()
                 text, source = await exporter.fetch()
                 now = self._clock()
                 found = await asyncio.to_thread(exporter.read, text, now, limit)
             await self._reports.take(host, found.samples, now, source=source, interval=target.settings.interval)
         except (ScrapeFailed, HbdError) as failure:
+            exporter.last = Outcome(asked, time.monotonic() - began, str(failure))
             self._failed(exporter, host, str(failure))
             return
+        exporter.last = Outcome(
+            asked,
+            time.monotonic() - began,
+            series=found.series,
+            left_out=found.left_out,
+            unreadable=found.skipped,
+            problems=tuple(found.problems),
+        )
         self._stats.count("scrapes_total", outcome="taken")
         if exporter.failing:
             self._say(exporter, host, f"scraping {exporter.shown} works again")
-        exporter.failing = False
+        exporter.failing_since = None
         self._tell_problems(exporter, found)
         answer = {"series": found.series, "left_out": found.left_out, "unreadable": found.skipped}
         self._note(exporter, host, answer | ({"problems": found.problems} if found.problems else {}))
@@ -164,7 +197,7 @@ class Scraper:
         self._stats.count("scrapes_total", outcome="failed")
         if not exporter.failing:
             self._say(exporter, host, f"scraping {exporter.shown} fails: {reason}")
-        exporter.failing = True
+            exporter.failing_since = self._clock().wall
         self._note(exporter, host, {"error": reason})
 
     def _say(self, exporter: Exporter, host: Host, text: str) -> None:
@@ -185,7 +218,8 @@ class Scraper:
 
 
 class Exporter:
-    """One exporter. status: of its last answer, 0 when there was none. failing, told: what was said of it last.
+    """One exporter. status: of its last answer, 0 when there was none. last: what came of asking it; None: it was
+    not asked yet. failing_since: Unix seconds, while it does. told: whether it was said what is not taken.
 
     shown: its URL for people, without the question in it, which may hold a secret.
     """
@@ -194,10 +228,15 @@ class Exporter:
         self.target = target
         self.shown = target.url.partition("?")[0]
         self.status = 0
-        self.failing = False
+        self.last: Outcome | None = None
+        self.failing_since: float | None = None
         self.told = False
         self._rates = Rates(digits=6)
         self._address: _Address = ("",)
+
+    @property
+    def failing(self) -> bool:
+        return self.failing_since is not None
 
     async def fetch(self) -> tuple[str, Source]:
         """What it answers, and from where. Raises ScrapeFailed."""
@@ -257,7 +296,7 @@ class Exporter:
             raise ScrapeFailed("; ".join(exposition.problems[:1]) or "it answers no metrics")
         families = node_exporter.Families(exposition.series)
         rates = partial(self._rates.of, 0, at=now.mono)
-        plugins = node_exporter.translate(families, rates)
+        plugins = node_exporter.translate(families, rates) or collectd.translate(families, rates)
         known = sum(
             len(value) if isinstance(value, dict) else 1 for data in plugins.values() for value in data.values()
         )

@@ -71,8 +71,9 @@ class JobTables:
     async def change(self, job: Job, entry: Entry) -> None:
         def work(db: sqlite3.Connection) -> None:
             db.execute(
-                "UPDATE jobs SET name = ?, period = ?, grace = ?, cron = ?, timezone = ?, paused = ? WHERE id = ?",
-                (job.name, *_timing(job), job.paused, job.id),
+                "UPDATE jobs SET name = ?, token = ?, period = ?, grace = ?, cron = ?, timezone = ?, paused = ?"
+                " WHERE id = ?",
+                (job.name, job.token, *_timing(job), job.paused, job.id),
             )
             audit.insert(db, entry)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Annotated
 
@@ -13,12 +14,14 @@ from hbd.accounts.shown import check_texts
 from hbd.errors import InvalidInput, NotFound
 from hbd.hosts import Host
 from hbd.job_schedule import Status, Timing, deadlines
+from hbd.jobs import in_words
 from hbd.schedule import UTC
 from hbd.store.jobs import PINGS_KEPT, Job, Ping
 from hbd.web.call import Call
 from hbd.web.scope import seconds
 
 LONGEST_RUN = 64
+JOBS_AT_ONCE = 50  # so many are looked at before others get their turn on the event loop
 MOST_BODY_BYTES = 10_000  # of a call; what is more is not kept
 HIGHEST_CODE = 255
 DAY, HOUR = 86_400.0, 3_600.0
@@ -41,13 +44,16 @@ class JobBody(Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class JobView(Struct):
-    """ping_url: what the job calls; null for those who may not change it. due: when the next call is due, and down_at:
-    when it counts as missed; null: it is not known. Unix seconds."""
+    """reason: why it has its status, in words. schedule: period or cron in words. ping_url: what the job calls; null
+    for those who may not change it. begun: since when it runs. due: when the next call is due, and down_at: when it
+    counts as missed. Unix seconds; null: it is not known, or there is none."""
 
     id: int
     host: str
     name: str
     status: str
+    reason: str
+    schedule: str
     period: float | None
     cron: str
     timezone: str
@@ -58,6 +64,7 @@ class JobView(Struct):
     ping_url: str | None
     last_ping: float | None
     running: bool
+    begun: float | None
     seconds: float | None
     exit_code: int | None
     due: float | None
@@ -120,15 +127,21 @@ def _kind(what: str) -> tuple[str, int | None]:
 async def index(call: Call) -> JobList:
     """Of all hosts that the caller sees."""
     hosts = {host.id: host for host in visible(call.identity, call.parts.hosts)}
-    return JobList([_view(call, hosts[job.host_id], job) for job in call.parts.jobs.all() if job.host_id in hosts])
+    found = JobList()
+    for number, job in enumerate(list(call.parts.jobs.all())):
+        if job.host_id in hosts:
+            found.jobs.append(view(call, hosts[job.host_id], job))
+        if number % JOBS_AT_ONCE == 0:
+            await asyncio.sleep(0)
+    return found
 
 
 async def of_host(call: Call) -> JobList:
-    return JobList([_view(call, call.host, job) for job in call.parts.jobs.of(call.host)])
+    return JobList([view(call, call.host, job) for job in call.parts.jobs.of(call.host)])
 
 
 async def show(call: Call) -> JobView:
-    return _view(call, call.host, _named(call))
+    return view(call, call.host, _named(call))
 
 
 async def pings(call: Call) -> Pings:
@@ -138,16 +151,14 @@ async def pings(call: Call) -> Pings:
 async def create(call: Call) -> JobView:
     name, timing = _given(call)
     entry = call.entry("job.create", f"job {name} of {call.host.name}")
-    return _view(call, call.host, await call.parts.jobs.add(call.host, name, timing, call.identity.name, entry))
+    return view(call, call.host, await call.parts.jobs.add(call.host, name, timing, call.identity.name, entry))
 
 
 async def update(call: Call) -> JobView:
     job = _named(call)
     name, timing = _given(call)
     entry = call.entry("job.change", f"job {job.name} of {call.host.name}")
-    return _view(
-        call, call.host, await call.parts.jobs.change(call.host, job.id, name, timing, call.body.paused, entry)
-    )
+    return view(call, call.host, await call.parts.jobs.change(call.host, job.id, name, timing, call.body.paused, entry))
 
 
 async def delete(call: Call) -> web.Response:
@@ -185,7 +196,7 @@ def _seconds(name: str, duration: Duration) -> float:
         raise InvalidInput(wrong.reason, name) from None
 
 
-def _view(call: Call, host: Host, job: Job) -> JobView:
+def view(call: Call, host: Host, job: Job) -> JobView:
     now, progress, timing = time.time(), job.progress, job.timing
     status = call.parts.jobs.status(job, now)
     due, down_at = deadlines(timing, progress)
@@ -196,6 +207,8 @@ def _view(call: Call, host: Host, job: Job) -> JobView:
         host=host.name,
         name=job.name,
         status=str(status),
+        reason=in_words(job, status, now),
+        schedule=timing.words,
         period=timing.period,
         cron=timing.cron,
         timezone=timing.timezone,
@@ -206,6 +219,7 @@ def _view(call: Call, host: Host, job: Job) -> JobView:
         ping_url=f"{_base(call)}/ping/{job.token}" if mine else None,
         last_ping=progress.heard,
         running=progress.begun is not None,
+        begun=progress.begun,
         seconds=progress.seconds,
         exit_code=progress.exit_code,
         due=due if waits and due < float("inf") else None,

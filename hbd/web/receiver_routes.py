@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hbd.access import Action
-from hbd.web import foreign, influx, jobs, nagios, reports
+from hbd.web import foreign, influx, jobs, nagios, reports, scrapes
 from hbd.web.call import Route
 
 ROUTES: tuple[Route, ...] = (
@@ -90,6 +90,10 @@ ROUTES: tuple[Route, ...] = (
         )
         for method in ("GET", "POST")
         for path in ("/ping/{token}", "/ping/{token}/{what}")
+    ),
+    Route(
+        "GET", "/api/0/scrapes", scrapes.index, Action.VIEW,
+        summary="The exporters that hbd asks, and how each answers.", answer=scrapes.ScrapeList,
     ),
     Route(
         "POST", "/nagios/results", nagios.results, Action.ENTER,

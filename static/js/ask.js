@@ -30,7 +30,7 @@ export async function ask(method, path, body) {
       headers: { Accept: "application/json", ...(body && { "Content-Type": "application/json" }) },
       body: body && JSON.stringify(body),
     });
-    data = await answer.json();
+    data = answer.status === 204 ? null : await answer.json();
   } catch {
     throw new Refused(answer ? `The server answered ${answer.status}` : "The daemon cannot be reached.", answer?.status);
   }

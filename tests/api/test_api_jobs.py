@@ -1,20 +1,29 @@
 """Jobs over HTTP: made, called, missed, and told."""
 
+import asyncio
+import time
 from collections.abc import AsyncIterator
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from world import Api, World
 
+from hbd.access import EVERYBODY
 from hbd.config import Config
 from hbd.config.structs import HostConfig
 from hbd.errors import StorageError
 from hbd.hosts import Host
+from hbd.job_schedule import Timing
 from hbd.jobs import MOST_JOBS, Jobs
 from hbd.model import Level, Moment, State
 from hbd.receivers.foreign import ForeignReports
+from hbd.store.audit import Entry
+from hbd.web import jobs
+from hbd.web.call import Call
 
 JOBS = "/api/0/hosts/db1/jobs"
+ENTRY = Entry(time=time.time(), user="", via="cli", action="test")
 
 
 @pytest.fixture(autouse=True)
@@ -309,3 +318,87 @@ async def test_a_host_that_is_removed_takes_its_jobs_with_it(api: Api, world: Wo
     world.jobs.forget(host)
     assert (await api.get(path(job))).status == 404
     assert list(world.jobs.all()) == []
+
+
+async def test_a_job_says_in_words_when_it_runs_and_why_it_is_as_it_is(api: Api) -> None:
+    job = await made(api, period=None, cron="30 2 * * *", timezone="Europe/Zurich")
+    assert (job["schedule"], job["reason"]) == ("At 02:30 every day, Europe/Zurich", "never called yet")
+    await called(api, job, "7")
+    assert (await shown(api, job))["reason"] == "failed with exit code 7"
+
+
+async def test_a_job_that_runs_says_since_when(api: Api, world: World) -> None:
+    job = await made(api)
+    assert job["begun"] is None
+    await called(api, job, "start")
+    assert (await shown(api, job))["begun"] == world.now.wall
+    await called(api, job)
+    assert (await shown(api, job))["begun"] is None
+
+
+async def test_others_get_their_turn_while_many_jobs_are_listed(api: Api, world: World) -> None:
+    for number in range(3):
+        host = await world.enrol(f"host{number}")
+        for job in range(40):
+            await world.jobs.add(host, f"job {job}", Timing(3600.0, 600.0), "", ENTRY)
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    other = asyncio.create_task(others())
+    call = cast(
+        Call, SimpleNamespace(identity=EVERYBODY, parts=world.parts, request=SimpleNamespace(scheme="http", host="x"))
+    )
+    found = await jobs.index(call)
+    other.cancel()
+    assert len(found.jobs) == 120
+    assert turns >= 2
+
+
+# --------------------------------------------------------------------------------------------------------------- pages
+
+
+async def page(api: Api, world: World, user: str, path: str) -> str:
+    headers = {"Authorization": f"Bearer {await world.session(user)}"}
+    response = await api.get(path, headers=headers)
+    assert response.status == 200
+    return await response.text()
+
+
+async def test_pages_show_the_address_of_a_job_to_those_alone_who_manage_its_host(api: Api, world: World) -> None:
+    address = (await made(api))["ping_url"]
+    for name in ("meg", "bob"):
+        await world.user(name)
+    await world.configure(Config(hosts={"db1": HostConfig(managers=("meg",), monitors=("bob",))}))
+    paths = ("/jobs", "/agent/db1?tab=jobs", "/agent/db1?tab=jobs&job=1")
+    assert [address in await page(api, world, "meg", path) for path in paths] == [False, True, True]
+    for path in paths:
+        text = await page(api, world, "bob", path)
+        assert "backup" in text
+        assert address not in text
+
+
+async def test_the_page_of_jobs_is_of_the_hosts_that_one_sees(api: Api, world: World) -> None:
+    await made(api, name="nightly dump")
+    await world.user("eve")
+    assert "nightly dump" not in await page(api, world, "eve", "/jobs")
+
+
+@pytest.mark.parametrize("job", ["2", "x", "-1", "9" * 30])
+async def test_a_job_that_is_gone_is_told_on_its_page(api: Api, job: str) -> None:
+    await made(api)
+    text = await (await api.get(f"/agent/db1?tab=jobs&job={job}")).text()
+    assert "backup" in text
+    assert ("There is no such job any more" in text) is (job == "2")
+
+
+async def test_a_long_text_of_a_call_is_shown_from_its_end(api: Api) -> None:
+    job = await made(api)
+    await called(api, job, "log", method="POST", data=f"{'a' * 9000}the end")
+    text = await (await api.get(f"/agent/db1?tab=jobs&job={job['id']}")).text()
+    assert "the end" in text
+    assert "a" * 4001 not in text

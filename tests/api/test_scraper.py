@@ -282,3 +282,20 @@ async def test_an_exporter_is_believed_by_the_authority_of_its_job_alone(world: 
     finally:
         await server.close()
     assert (text, source.address) == ("a 1", "127.0.0.1")
+
+
+async def test_a_scrape_that_fails_in_an_unexpected_way_is_known_to_fail(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object) -> None:
+        raise RuntimeError("odd")
+
+    monkeypatch.setattr(Scraper, "scrape", broken)
+    async with exporter(saying("orders 3")) as url, scraping(world, url) as asking:
+
+        async def failing() -> list[Exporter]:
+            return [one for one in asking.exporters if one.failing]
+
+        (one,) = await eventually(failing, WITHIN, "it fails")
+    assert one.last is not None
+    assert one.last.error == "it failed in an unexpected way; the log of hbd says how"

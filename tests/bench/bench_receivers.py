@@ -1,4 +1,5 @@
-"""Mutated reports through the receivers of foreign agents: python tests/bench/bench_receivers.py [reports] [seed]
+"""Mutated reports through the receivers of foreign agents:
+python tests/bench/bench_receivers.py [reports] [seed] [receiver ...]
 
 In process, by the real handlers onto a real database. It fails when one is answered with a 5xx, when an error is
 logged, when anything is stored of a report that was refused, or when one that was taken is not stored or holds a value
@@ -8,6 +9,7 @@ that cannot be. Prints ``name value unit`` lines: reports by receiver and status
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 import tempfile
 import time
@@ -21,9 +23,9 @@ REPORTS = 2_000_000
 SLICE = 100_000
 
 
-async def main(reports: int, seed: int) -> None:
+async def main(reports: int, seed: int, *only: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        world, receivers = await receivers_of(Path(folder) / "hbd.db", seed)
+        world, receivers = await receivers_of(Path(folder) / "hbd.db", seed, only=only)
         writing = asyncio.create_task(world.report_log.run())
         began = time.process_time()
         for first in range(0, reports, SLICE):
@@ -38,5 +40,7 @@ async def main(reports: int, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    given = [int(float(text)) for text in sys.argv[1:]]
-    asyncio.run(main(*given, *(REPORTS, 1)[len(given) :]))
+    given = [int(float(text)) for text in sys.argv[1:3]]
+    logging.getLogger("hbd").setLevel(logging.ERROR)
+    reports, seed = (*given, *(REPORTS, 1)[len(given) :])
+    asyncio.run(main(reports, seed, *sys.argv[3:]))

@@ -30,6 +30,27 @@ def test_a_job_is_late_when_its_call_is_due_and_down_after_the_grace(now: float,
     assert status(HOURLY, FRESH.ended(0.0), now) is expected
 
 
+@pytest.mark.parametrize(
+    ("timing", "words"),
+    [
+        (Timing(60.0, 1.0), "every minute"),
+        (Timing(90.0, 1.0), "every 90 s"),
+        (Timing(5400.0, 1.0), "every 90 min"),
+        (Timing(21600.0, 1.0), "every 6 h"),
+        (Timing(86400.0, 1.0), "every day"),
+        (Timing(14 * 86400.0, 1.0), "every 2 weeks"),
+        (Timing(1.5, 1.0), "every 1.5 s"),
+        (Timing(None, 1.0, "30 2 * * *", "Europe/Zurich"), "At 02:30 every day, Europe/Zurich"),
+        (
+            Timing(None, 1.0, "*/15 8-17 * * mon-fri"),
+            "Every 15th minute from 08:00 through 17:59 on Monday through Friday, UTC",
+        ),
+    ],
+)
+def test_a_schedule_is_told_in_words(timing: Timing, words: str) -> None:
+    assert timing.words == words
+
+
 def test_a_call_makes_all_well_again() -> None:
     progress = FRESH.ended(0.0)
     assert status(HOURLY, progress, 9000.0) is Status.DOWN
