@@ -1,7 +1,8 @@
 // Runs before the first paint, so that the page never shows in the wrong theme. Everything else is in modules.
 {
   const root = document.documentElement;
-  root.classList.add("js");
+  // A page of the past stands still: it is shown as it is without scripts.
+  if (!("past" in document.currentScript.dataset)) root.classList.add("js");
   try {
     const theme = localStorage.getItem("hbd.theme");
     const density = localStorage.getItem("hbd.density");

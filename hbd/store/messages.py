@@ -16,17 +16,28 @@ class Messages:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def recent(self, limit: int, host_ids: Collection[int] | None = None) -> list[Message]:
-        """The newest messages, newest first; only of these hosts when given."""
+    async def recent(
+        self, limit: int, host_ids: Collection[int] | None = None, until: float | None = None
+    ) -> list[Message]:
+        """The newest messages, newest first; only of these hosts, and up to that time (Unix seconds), when given."""
 
         def query(db: sqlite3.Connection) -> list[Message]:
+            last = None
+            if until is not None:
+                found = db.execute(
+                    "SELECT id FROM messages WHERE time <= ? ORDER BY time DESC, id DESC LIMIT 1", (until,)
+                )
+                (last,) = found.fetchone() or (0,)
             if host_ids is None:
-                rows = db.execute("SELECT time, host, msg FROM messages ORDER BY id DESC LIMIT ?", (limit,))
+                rows = db.execute(
+                    "SELECT time, host, msg FROM messages WHERE (?1 IS NULL OR id <= ?1) ORDER BY id DESC LIMIT ?2",
+                    (last, limit),
+                )
             else:
                 rows = db.execute(
-                    "SELECT time, host, msg FROM messages WHERE host_id IN (SELECT value FROM json_each(?))"
-                    " ORDER BY id DESC LIMIT ?",
-                    (json.dumps(list(host_ids)), limit),
+                    "SELECT time, host, msg FROM messages WHERE host_id IN (SELECT value FROM json_each(?1))"
+                    " AND (?2 IS NULL OR id <= ?2) ORDER BY id DESC LIMIT ?3",
+                    (json.dumps(list(host_ids)), last, limit),
                 )
             return [Message(*row) for row in rows]
 

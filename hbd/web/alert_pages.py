@@ -8,7 +8,7 @@ import msgspec
 from aiohttp import web
 
 from hbd.access import sees_everything, visible
-from hbd.web import alert_view, alerts, schemas
+from hbd.web import alert_view, alerts, past, schemas
 from hbd.web.call import Call
 from hbd.web.layout import page, script_data
 
@@ -18,7 +18,10 @@ BLANK = schemas.Alert(
 
 
 async def index(call: Call) -> web.Response:
-    """``?q=&level=&host=&tag=&state=``"""
+    """``?q=&level=&host=&tag=&state=&at=``"""
+    moment = await past.moment_of_page(call)
+    if moment is not None:
+        return await _index_at(call, moment)
     found = alerts.listed(call)
     view = alert_view.alerts_view(found.alerts, alert_view.asked_by(call.request.query))
     data = await asyncio.to_thread(msgspec.json.encode, found)
@@ -31,6 +34,14 @@ async def index(call: Call) -> web.Response:
         quiet_since=None if found.alerts else await _quiet_since(call),
         data=script_data(data),
     )
+
+
+async def _index_at(call: Call, moment: past.Moment) -> web.Response:
+    found = schemas.Alerts(host_count=0) if moment.at is None else await past.alerts_at(call, moment.at)
+    for alert in found.alerts:
+        alert.allowed = []  # nothing can be done about it any more
+    view = alert_view.alerts_view(found.alerts, alert_view.asked_by(call.request.query))
+    return await page(call, "alerts", past=moment, view=view, found=found, quiet_since=None)
 
 
 async def _quiet_since(call: Call) -> float | None:

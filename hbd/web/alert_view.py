@@ -41,6 +41,7 @@ class Asked(NamedTuple):
     host: str = ""
     tag: str = ""
     state: str = ""
+    at: str = ""
 
     def url(self) -> str:
         given = {
@@ -49,13 +50,14 @@ class Asked(NamedTuple):
             "host": self.host,
             "tag": self.tag,
             "state": self.state,
+            "at": self.at,
         }
         text = urlencode({name: value for name, value in given.items() if value}, safe=",")
         return f"/alerts?{text}" if text else "/alerts"
 
     @property
     def anything(self) -> bool:
-        return self != Asked()
+        return self != Asked(at=self.at)
 
 
 class Card(NamedTuple):
@@ -141,10 +143,10 @@ _STATE: dict[str, Callable[[schemas.HostAlert], bool]] = {
 
 def asked_by(query: Mapping[str, str]) -> Asked:
     """Reads the URL's parameters; what makes no sense is as if it were not there."""
-    words = {name: query.get(name, "").strip()[:MAX_QUERY] for name in ("q", "host", "tag", "state")}
+    words = {name: query.get(name, "").strip()[:MAX_QUERY] for name in ("q", "host", "tag", "state", "at")}
     levels = frozenset(query.get("level", "").upper().split(",")) & frozenset(SHOWN)
     state = words["state"] if words["state"] in STATES else ""
-    return Asked(words["q"], frozenset(map(Level, levels)), words["host"], words["tag"], state)
+    return Asked(words["q"], frozenset(map(Level, levels)), words["host"], words["tag"], state, words["at"])
 
 
 def alerts_view(found: Sequence[schemas.Alert], asked: Asked) -> AlertsView:

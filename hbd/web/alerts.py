@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from msgspec import Meta, Struct
 
 from hbd.access import Action, may, sees_everything, visible
-from hbd.alerts import Alert
 from hbd.hosts import Host
 from hbd.model import Level
-from hbd.web import schemas
+from hbd.web import past, schemas
 from hbd.web.alert_count import SEVERITY, open_alerts
-from hbd.web.alert_view import subject
+from hbd.web.alert_words import allowed_to, described
 from hbd.web.call import Call
 from hbd.web.errors import require
 
-_RIGHTS = {"acknowledge": Action.ACKNOWLEDGE, "silence": Action.MANAGE}
 
-
-class AlertsQuery(Struct):
+class AlertsQuery(past.AtQuery):
     limit: Annotated[
         Annotated[int, Meta(ge=0, le=100_000)] | None,
         Meta(description="How many alerts; all the numbers are about all of them."),
@@ -39,14 +36,15 @@ class HistoryQuery(Struct):
 
 async def index(call: Call) -> schemas.Alerts:
     """The worst first, of these the newest."""
-    return listed(call, call.query.limit)
+    at = await past.moment_of(call, call.query.at)
+    return listed(call, call.query.limit) if at is None else await past.alerts_at(call, at, call.query.limit)
 
 
 def listed(call: Call, limit: int | None = None) -> schemas.Alerts:
     """What the caller may see of all that is not OK. limit: so many are shown, and all are counted."""
     alerts, hosts = call.parts.alerts, {host.id: host for host in visible(call.identity, call.parts.hosts)}
     found = [alert for alert in alerts.open() if alert.host_id in hosts]  # others may be in drophosts
-    found.sort(key=lambda alert: (SEVERITY[alert.level], -alert.since))
+    found.sort(key=lambda alert: (SEVERITY[alert.level], -alert.since, hosts[alert.host_id].name.lower(), alert.path))
     answer = schemas.Alerts(host_count=len(hosts), metric_count=_judged(call, hosts))
     answer.summary.total = len(found)
     answer.open_count, answer.open_level = open_alerts(call)
@@ -63,17 +61,21 @@ def listed(call: Call, limit: int | None = None) -> schemas.Alerts:
         host = hosts[alert.host_id]
         allowed = rights.get(host.id)
         if allowed is None:
-            allowed = rights[host.id] = _allowed(call, host)
-        words = _words(call, host, alert)
+            allowed = rights[host.id] = allowed_to(call.identity, host)
+        words = described(host, alert, call.parts.hushing, call.parts.notifications)
         answer.alerts.append(schemas.Alert(hostname=host.name, tags=host.tags, allowed=allowed, **words))
     return answer
 
 
 async def of_host(call: Call) -> schemas.HostAlerts:
     alerts = call.parts.alerts
+    hushing, notifications = call.parts.hushing, call.parts.notifications
     return schemas.HostAlerts(
         hostname=call.host.name,
-        alerts=[schemas.HostAlert(**_words(call, call.host, alert)) for alert in alerts.of(call.host.id)],
+        alerts=[
+            schemas.HostAlert(**described(call.host, alert, hushing, notifications))
+            for alert in alerts.of(call.host.id)
+        ],
         summary=schemas.AlertCounts(*alerts.counts(call.host.id)),
     )
 
@@ -113,40 +115,6 @@ async def history(call: Call) -> schemas.AlertHistory:
 
 def _judged(call: Call, hosts: dict[int, Host]) -> int:
     alerts = call.parts.alerts
-    if sees_everything(call.identity):
+    if len(hosts) == len(call.parts.hosts.everyone()):
         return sum(alerts.totals())
     return sum(sum(alerts.counts(host_id)) for host_id in hosts)
-
-
-def _allowed(call: Call, host: Host) -> list[str]:
-    return [name for name, action in _RIGHTS.items() if may(call.identity, action, host, changes=True).allowed]
-
-
-def _words(call: Call, host: Host, alert: Alert) -> dict[str, Any]:
-    hushing = call.parts.hushing
-    ack = hushing.ack_of(alert.problem)
-    held = call.parts.notifications.held_back(host, alert)
-    pending, pending_since = alert.pending or (None, None)
-    name, key, unit = subject(alert)
-    threshold = alert.rule.threshold if alert.rule is not None else None
-    return {
-        "metric_path": alert.path,
-        "level": alert.level,
-        "since": alert.since,
-        "last_value": alert.value,
-        "last_check": alert.checked,
-        "reason": alert.reason,
-        "rule": alert.source,
-        "pending": pending,
-        "pending_since": pending_since,
-        "flapping": alert.flapping,
-        "notification_count": call.parts.notifications.notices.times_told(alert.problem),
-        "acknowledged": schemas.Acknowledged(ack.user, ack.note, ack.time) if ack is not None else None,
-        "held": schemas.Held(**held._asdict()) if held is not None else None,
-        "name": name,
-        "key": key,
-        "unit": unit,
-        "operator": threshold.operator if threshold is not None else "",
-        "warning": threshold.warning if threshold is not None else None,
-        "critical": threshold.critical if threshold is not None else None,
-    }

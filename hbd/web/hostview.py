@@ -70,6 +70,7 @@ class HostViews:
         self._clock = clock
         self._encoder = msgspec.json.Encoder()
         self._fragments: dict[int, tuple[float, bytes]] = {}
+        self._changed: set[int] = set()
         self._ages_at = 0.0
         self._list: HostList | None = None
         self._run = secrets.token_hex(6)
@@ -78,8 +79,15 @@ class HostViews:
 
     def forget(self, host_id: int) -> None:
         """Something about the host has changed, or it is gone."""
+        self._changed.add(host_id)
         self._fragments.pop(host_id, None)
         self._list = None
+
+    def take_changed(self) -> set[int]:
+        """Ids of the hosts that are shown otherwise than when this was last asked, those that are gone among them."""
+        self._let_age()
+        changed, self._changed = self._changed, set()
+        return changed
 
     def fragment(self, host: Host) -> bytes:
         """One host as JSON."""
@@ -121,7 +129,10 @@ class HostViews:
             return
         turn = now - now % STRIP_SECONDS
         self._ages_at = turn + (STRIP_SECONDS if now - turn >= LATE_SECONDS else 0) + LATE_SECONDS
-        self._fragments = {host_id: made for host_id, made in self._fragments.items() if made[0] >= turn}
+        aged = [host_id for host_id, made in self._fragments.items() if made[0] < turn]
+        for host_id in aged:
+            del self._fragments[host_id]
+        self._changed.update(aged)
         self._list = None
 
     def host(self, host: Host) -> schemas.Host:
@@ -139,14 +150,14 @@ class HostViews:
             state=view.state,
             since=view.since,
             reason=view.reason,
-            last_seen=view.last_seen,
+            last_seen=_to_ms(view.last_seen),
             interval=view.interval,
             watched=host.watched,
             tags=host.tags,
             os=host.os,
             agent_version=host.agent_version,
             link=host.link,
-            clock_offset=host.clock_offset,
+            clock_offset=_to_ms(host.clock_offset),
             alerts=schemas.AlertCounts(*self._alerts.counts(host.id)),
             summary=self.summary(host.id),
             strip=view.strip,
@@ -165,8 +176,8 @@ class HostViews:
             memory_percent=number(self._newest(host_id, "memory_monitor").get("percent")),
             disk_percent=disk_percent,
             disk_mount=disk_mount,
-            rx_bytes_per_second=number(totals.get("rx_bytes_per_second")),
-            tx_bytes_per_second=number(totals.get("tx_bytes_per_second")),
+            rx_bytes_per_second=_rate(totals.get("rx_bytes_per_second")),
+            tx_bytes_per_second=_rate(totals.get("tx_bytes_per_second")),
         )
 
     def _newest(self, host_id: int, plugin: str) -> Data:
@@ -197,10 +208,21 @@ def _connection(view: ConnectionView) -> schemas.Connection:
         address=view.address,
         state=view.state,
         since=view.since,
-        last_seen=view.last_seen,
+        last_seen=round(view.last_seen, 3),
         interval=view.interval,
         rtt_ms=None if view.rtt is None else round(view.rtt * 1000, 3),
         lost=view.lost,
-        heartbeat_at=view.heartbeat_at,
-        report_at=view.report_at,
+        heartbeat_at=_to_ms(view.heartbeat_at),
+        report_at=_to_ms(view.report_at),
     )
+
+
+def _rate(value: Any) -> float | None:
+    """Bytes a second to a tenth; see ``_to_ms``."""
+    found = number(value)
+    return None if found is None else round(found, 1)
+
+
+def _to_ms(at: float | None) -> float | None:
+    """To the millisecond: what is finer is noise, and costs in every copy."""
+    return None if at is None else round(at, 3)

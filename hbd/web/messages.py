@@ -26,13 +26,16 @@ async def index(call: Call) -> list[schemas.JournalMessage]:
     return [schemas.JournalMessage(message.time, message.host, message.msg) for message in found]
 
 
-async def recent(call: Call, limit: int, name: str | None = None) -> list[Message]:
-    """The newest messages that the caller may read, of one host or of all. Raises NotFound, Forbidden."""
+async def recent(call: Call, limit: int, name: str | None = None, until: float | None = None) -> list[Message]:
+    """The newest messages that the caller may read, of one host or of all. Raises NotFound, Forbidden.
+
+    until: Unix seconds; later ones are left out.
+    """
     hosts, journal = call.parts.hosts, call.parts.store.messages
     if name is not None:
         host = hosts.require(name)
         require(may(call.identity, Action.VIEW, host))
-        return await journal.recent(limit, [host.id])
+        return await journal.recent(limit, [host.id], until)
     if sees_everything(call.identity):
-        return await journal.recent(limit)
-    return await journal.recent(limit, [host.id for host in visible(call.identity, hosts)])
+        return await journal.recent(limit, None, until)
+    return await journal.recent(limit, [host.id for host in visible(call.identity, hosts)], until)

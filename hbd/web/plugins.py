@@ -7,7 +7,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from hbd.errors import NotFound
-from hbd.web import schemas
+from hbd.web import past, schemas
 from hbd.web.call import Call
 
 
@@ -16,6 +16,9 @@ class HistoryQuery(Struct):
 
 
 async def index(call: Call) -> schemas.HostPlugins:
+    at = await past.moment_of(call, call.query.at)
+    if at is not None:
+        return await past.plugins_at(call, call.host, at)
     rings, host = call.parts.rings, call.host
     plugins = {}
     for name in rings.plugins(host.id):

@@ -91,7 +91,8 @@ export function stripWords(strip) {
 
 // The server's clock is the one that counts; a viewer's may be wrong.
 let behind = Number(document.body.dataset.now) - Date.now() / 1000;
-export const now = () => Date.now() / 1000 + behind;
+const still = "past" in document.body.dataset; // a page of the past is always of its moment
+export const now = () => (still ? Number(document.body.dataset.now) : Date.now() / 1000 + behind);
 
 /** Learn the server's clock from a page it has just rendered. */
 export function setClock(serverNow) {
