@@ -5,12 +5,13 @@ a transaction is being written share the next one: a *turn*. A turn goes
 
 1. collect what arrived since the last turn began (``accept``, ``beat``, ``tick`` only add to it),
 2. judge what came in: which alerts change because of it, and who is to be told,
-3. write it in one transaction: samples, alerts, notices, journal lines, connection states,
+3. write it in one transaction: samples, alerts, notices, journal lines, connection states and their changes,
 4. adopt it in memory: rings, alerts and report numbers follow the disk, they never lead,
 5. tell the feed, resolve the futures of the reports.
 
 When the write fails nothing of step 4 has happened: the agents are told to keep their reports, journal lines and
 connection states wait for the next turn. Liveness does not wait for the disk: a storage error is never a host state.
+On a full disk (``lacks_room``) reports are judged and not written: agents keep them, and alerts go on.
 When the fault lies in the turn itself, its rows are written one by one, and the one that cannot be is dropped.
 """
 
@@ -27,9 +28,10 @@ from typing import NamedTuple
 import msgspec
 
 from hbd.alerts import PRESENCE, AlertEvent, Alerts, Plan
+from hbd.availability import Unseen
 from hbd.connections import Blindness
 from hbd.derived import Additions, Derived
-from hbd.errors import HbdError, InvalidInput, NotFound, StorageError
+from hbd.errors import HbdError, InvalidInput, NotFound, StorageError, StorageFull
 from hbd.feed import Feed
 from hbd.hosts import Host, Hosts
 from hbd.model import (
@@ -73,6 +75,8 @@ CONFLICT_NOTICE_SECONDS = 600.0
 MAX_WAITING_BYTES = 128 << 20  # of reports
 MAX_FACT = 256  # letters of what an agent says of its system
 MAX_WAITING_MESSAGES = 10_000  # journal lines kept while the disk refuses them; the oldest go first
+MAX_WAITING_TRANSITIONS = 100_000  # likewise
+SLEPT_SECONDS = 2.0  # by which the wall clock ran ahead of the other since the last tick: nobody lived through them
 
 
 class Outcome(StrEnum):
@@ -118,6 +122,8 @@ class Pipeline:
         self.no_data = NoData(self.expects_data)
         self.heard_of: Callable[[AlertEvent], None] = lambda event: None
         """called with every change of an alert once it is on disk"""
+        self.lacks_room: Callable[[], bool] = lambda: False
+        """whether the disk is too full for reports"""
         self.derived = Derived(watches)
         """what is added to samples before they are judged; filled from the store at the start"""
         self._watch_rules = WatchRules(self.derived.watches)
@@ -127,6 +133,7 @@ class Pipeline:
         """when something last came in here"""
         self._beats_due = -math.inf
         self._blindness: Blindness | None = None
+        self._offset: float | None = None
         self._turn = Turn()
         self._waiting: dict[tuple[int, str, int], asyncio.Future[Outcome]] = {}
         self._waiting_bytes = 0
@@ -140,6 +147,7 @@ class Pipeline:
         stats.describe("heartbeats_total", "Heartbeats taken.")
         stats.describe("samples_unjudged_total", "Samples that no rule could judge because of a fault in hbd.")
         stats.describe("journal_dropped_total", "Journal lines lost because the disk refused them for too long.")
+        stats.describe("transitions_dropped_total", "Changes of state that availability lacks, for the same reason.")
         stats.describe("rows_dropped_total", "Rows that the database can never take, by kind.")
         stats.gauge("reports_waiting", "Reports that wait for their commit.", lambda: len(self._waiting))
 
@@ -259,10 +267,36 @@ class Pipeline:
         blindness = self._presence.blindness
         if blindness is not None and blindness is not self._blindness:
             self._blindness = blindness
+            since, until = blindness.since.wall, blindness.until.wall
+            self._turn.unseen.append(Unseen(min(since, until), until, False))
             seconds = blindness.until.mono - blindness.since.mono
             self.note(f"hbd itself could not see for {seconds:.0f} s; nobody is blamed for silence in that time", now)
             self.no_data.blind(now)
+        self._note_sleep(now)
         self._note_data(self.no_data.tick(now))
+
+    def resume(self, watched_until: float | None, now: Moment) -> None:
+        """The daemon starts. watched_until: Unix seconds, when it could last see before; None: it is the first time."""
+        if watched_until is not None:
+            self._turn.unseen.append(Unseen(min(watched_until, now.wall), now.wall, True))
+
+    def lose_sight(self, host: Host, now: Moment) -> None:
+        """A host is looked after no more: from now on nobody knows how it is."""
+        view = self._presence.view(host.id)
+        if view is not None:
+            states = {None: view.state} | {link.family: link.state for link in view.connections}
+            self._turn.transitions += (
+                Transition(host.id, family, state, State.UNKNOWN, now.wall, "not looked after")
+                for family, state in states.items()
+            )
+            self._wake.set()
+
+    def _note_sleep(self, now: Moment) -> None:
+        """The machine slept, or its clock was set forward: of the time that is missing nobody knows anything."""
+        before, self._offset = self._offset, now.wall - now.mono
+        if before is not None and self._offset - before > SLEPT_SECONDS:
+            self._turn.unseen.append(Unseen(now.wall - (self._offset - before), now.wall, False))
+            self._wake.set()
 
     def note(self, text: str, now: Moment, host: Host | None = None) -> None:
         """Add a line to the journal."""
@@ -304,6 +338,8 @@ class Pipeline:
             if host is None:
                 continue
             self._feed.host(host.id)
+            self._turn.transitions.append(change)
+            self._wake.set()
             at = Moment(change.at, 0.0)
             if change.family is not None:
                 self.remember_connections((host,))
@@ -423,6 +459,10 @@ class Pipeline:
         turn, additions = self._completed(turn)
         plan, liveness = self._judge(turn, self._liveness)
         notices = self._told_of(plan)
+        if self.lacks_room() and turn.reports:
+            for report, _ in turn.reports:
+                self._settle(report, StorageFull("the disk of the server is full"))
+            turn, additions = msgspec.structs.replace(turn, reports=[], trends=[], processes=[]), self.derived.begin()
         written = _with_alerts(turn, plan, notices, self._lines(plan))
         if not written:
             self.alerts.adopt(plan)  # timers that were looked at in vain
@@ -430,7 +470,7 @@ class Pipeline:
             self._heard(liveness)
             return
         try:
-            await self._store.record(written)
+            await self._store.record(written, self._now.wall)
         except StorageError as error:
             self._put_back(turn, error)
         except Exception:
@@ -574,9 +614,16 @@ class Pipeline:
         if excess > 0:
             self._stats.count("journal_dropped_total", excess)
             del messages[:excess]
+        transitions = turn.transitions + newer.transitions
+        excess = len(transitions) - MAX_WAITING_TRANSITIONS
+        if excess > 0:
+            self._stats.count("transitions_dropped_total", excess)
+            del transitions[:excess]
         self._turn = Turn(
             reports=newer.reports,
             messages=messages,
+            transitions=transitions,
+            unseen=turn.unseen + newer.unseen,
             connections=turn.connections | newer.connections,
             beats=turn.beats | newer.beats,
             states=turn.states | newer.states,

@@ -19,8 +19,9 @@ from typing import Any
 
 import msgspec
 
-from hbd.history import Shape, flatten, unflatten
 from hbd.model import Data, Sample
+from hbd.shapes import Shape, flatten, unflatten
+from hbd.sparks import Sparks
 
 MAX_PLUGINS = 256  # of one host
 MAX_VALUES = 4096  # in one sample
@@ -40,10 +41,14 @@ _from_json = msgspec.json.Decoder().decode
 
 
 class Rings:
-    """refused: samples not kept, or not for as long as they should be, because they break a limit of this module."""
+    """refused: samples not kept, or not for as long as they should be, because they break a limit of this module.
+
+    sparks: what the same samples come to by the minute.
+    """
 
     def __init__(self, per_plugin: int = 100) -> None:
         self.refused = 0
+        self.sparks = Sparks()
         self._per_plugin = per_plugin
         self._hosts: dict[int, dict[str, _Ring]] = {}
         self._total = 0
@@ -54,6 +59,7 @@ class Rings:
         False when it is not kept: it is older than all in a full ring, or it is refused (then counted in ``refused``).
         Its data are kept by reference and must not be changed afterwards.
         """
+        self.sparks.add(host_id, sample)
         rings = self._hosts.get(host_id, {})
         ring = rings.get(sample.plugin)
         try:
@@ -119,6 +125,7 @@ class Rings:
 
     def drop(self, host_id: int) -> None:
         """Forget all of a host."""
+        self.sparks.drop(host_id)
         for ring in self._hosts.pop(host_id, {}).values():
             self._total -= ring.count
 

@@ -254,6 +254,14 @@ class Window(Struct, frozen=True):
         """The first span that begins after now; None: there is none any more."""
         return next((span for span in self._spans(now) if span.start > now), None)
 
+    def between(self, first: float, end: float) -> Iterator[Span]:
+        """The spans that have some of that time in them, in their order. Unix seconds."""
+        for span in self._spans(first - self.duration):
+            if span.start >= end:
+                return
+            if span.end > first:
+                yield span
+
     def _spans(self, since: float) -> Iterator[Span]:
         """In their order; from before the first one that begins after a time, Unix seconds."""
         # A day early: in a zone far from ours, or with a skipped day, it may still be one before.

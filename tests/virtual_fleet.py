@@ -119,7 +119,7 @@ class Rows:
         self.events: list[AlertEvent] = []
         """of the last turns, until somebody takes them"""
 
-    async def record(self, turn: Turn) -> None:
+    async def record(self, turn: Turn, now: float | None = None) -> None:
         self.connections |= turn.connections
         self.states |= turn.states
         self.alerts |= {(row.host_id, row.path): row for row in turn.alerts}

@@ -10,11 +10,12 @@ import msgspec
 from aiohttp import web
 
 from hbd.access import visible
+from hbd.derived import DISKS
 from hbd.errors import InvalidInput, StorageError
 from hbd.hosts import Host
 from hbd.store.history import RAW
 from hbd.upkeep import history_kept
-from hbd.web import history_asked, history_view
+from hbd.web import forecast_view, forecasts, history_asked, history_view
 from hbd.web.call import Call
 from hbd.web.history import History, HistoryQuery, read
 from hbd.web.history_alerts import AlertSpan, alert_spans
@@ -81,9 +82,19 @@ async def index(call: Call) -> web.StreamResponse:
         missing=history_view.missing(told, asked) if told is not None and charts else [],
         left_out=max(0, len(told.series) - history_view.MAX_CURVES) if told is not None else 0,
         words=history_view.point_words(told) if told is not None else "",
+        foretold=await _foretold(call, host, asked, charts) if host is not None else {},
         csv=history_asked.csv_url(host.name, asked, told) if host is not None and told is not None else None,
         picture=script_data(picture),
     )
+
+
+async def _foretold(call: Call, host: Host, asked: Asked, charts: list[Chart]) -> dict[str, list[str]]:
+    """Key of a chart → what to say below it of disks that fill up; nothing where the time does not end now."""
+    metrics = {chart.key: [curve.metric for curve in chart.curves] for chart in charts}
+    if not asked.live or not any(metric.startswith(f"{DISKS}.") for each in metrics.values() for metric in each):
+        return {}
+    found = await forecasts.disks_if_known(call, host)
+    return {key: forecast_view.sentences(each, found) for key, each in metrics.items()}
 
 
 def _encoded(

@@ -5,7 +5,8 @@ import { Feed } from "./feed.js";
 import { isTyping, showFeed, showProblems } from "./frame.js";
 import { onFilter, showMessages } from "./messages.js";
 import { setHosts } from "./palette.js";
-import { SORT_KEYS, fillRow, makeRow } from "./row.js";
+import { SORT_KEYS, drawSparks, fillRow, makeRow } from "./row.js";
+import { Sparks } from "./sparks.js";
 import { Store } from "./store.js";
 import { VirtualTable } from "./table.js";
 
@@ -14,6 +15,8 @@ const ARRANGE_SECONDS = 1;
 const LARGEST_FIRST = new Set(["cpu", "memory", "disk", "load", "network", "strip", "seen"]);
 const data = JSON.parse(document.getElementById("data").textContent);
 const store = new Store(data.hosts, data.messages);
+const sparks = new Sparks();
+const roomy = matchMedia("(width >= 1000px)"); // where the style sheet shows lines
 const live = document.getElementById("live");
 const tableElement = document.getElementById("hosts");
 const filter = document.getElementById("filter");
@@ -133,7 +136,12 @@ function fill(row, item) {
   if (item.group) {
     row.firstElementChild.textContent = `${item.group} · ${item.count}`;
     row.firstElementChild.colSpan = table.columns;
-  } else if (store.hosts.has(item.name)) fillRow(row, store.hosts.get(item.name));
+    return;
+  }
+  const host = store.hosts.get(item.name);
+  if (!host) return;
+  fillRow(row, host);
+  if (roomy.matches && wanted.view !== "cards") drawSparks(row, sparks.of(host));
 }
 
 function groupRow() {
@@ -266,6 +274,7 @@ document.addEventListener("keydown", (event) => {
 
 store.addEventListener("change", (event) => {
   if (event.changed.size) {
+    for (const name of event.changed) if (store.hosts.has(name)) sparks.take(store.hosts.get(name));
     showCounts();
     // Whoever may not see a host any more loses it at once.
     if ([...event.changed].some((name) => !store.hosts.has(name))) arrange();
@@ -286,6 +295,10 @@ showMessages(store.messages);
 setHosts(async () => [...store.hosts.values()]);
 
 const feed = new Feed({ types: ["host", "message"] }, (list) => store.take(list));
-feed.addEventListener("snapshot", () => store.beginSnapshot());
+feed.addEventListener("snapshot", () => {
+  store.beginSnapshot();
+  sparks.expire();
+});
+sparks.addEventListener("change", () => table.render());
 showFeed(feed, () => store.counts().UP > 0);
 setInterval(() => feed.resync(), RESYNC_MINUTES * 60 * 1000);

@@ -1,6 +1,7 @@
 // One host as a row: finds the places in a row made from the server's template, and fills them.
 
 import { LEVEL_MARKS, MARKS, NOTHING, SEVERITY, WORDS, bytes, latency, percent, setAgo, stripPaths, stripWords, word } from "./format.js";
+import { drawSpark, makeSpark } from "./sparks.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const HIGH_PERCENT = 90;
@@ -38,6 +39,10 @@ export function makeRow() {
     sent: find(".sent .amount"),
     strip: find(".strip"),
     seen: find(".c-seen"),
+    sparks: [
+      makeSpark(find(".c-cpu .cell"), "cpu_percent", "CPU"),
+      makeSpark(find(".c-memory .cell"), "memory_percent", "Memory"),
+    ],
   });
   return row;
 }
@@ -71,6 +76,11 @@ export function fillRow(row, host) {
   setText(at.sent, bytes(summary.tx_bytes_per_second));
   setStrip(at.strip, host.strip);
   setSeen(at.seen, host.last_seen);
+}
+
+/** Draw the lines of the last hour; see `Sparks.of`. */
+export function drawSparks(row, lines) {
+  for (const place of places.get(row).sparks) drawSpark(place, lines);
 }
 
 /** How rows compare by a column. null: nothing to compare, always at the end. */

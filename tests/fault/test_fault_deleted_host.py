@@ -16,6 +16,7 @@ ROWS_OF_A_HOST = (
     "SELECT count(*) FROM agent_keys WHERE host_id = ?",
     "SELECT count(*) FROM samples WHERE host_id = ?",
     "SELECT count(*) FROM connections WHERE host_id = ?",
+    "SELECT count(*) FROM transitions WHERE host_id = ?",
     "SELECT count(*) FROM alerts WHERE host_id = ?",
     "SELECT count(*) FROM messages WHERE host_id = ?",
     "SELECT count(*) FROM foreign_reports WHERE host_id = ?",
