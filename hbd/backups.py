@@ -13,14 +13,16 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec import Struct
 from msgspec.structs import asdict
 
 from hbd.errors import Conflict, HbdError, InvalidInput, StorageError
+from hbd.model import Moment
+from hbd.stats import Stats
 from hbd.store import Store
-from hbd.store.database import lock_path, make_private_file, make_private_folder, take_lock
+from hbd.store.database import lock_path, make_private_file, make_private_folder, sync_folder, take_lock
 from hbd.store.migrations import migrations
 
 log = logging.getLogger(__name__)
@@ -28,16 +30,35 @@ log = logging.getLogger(__name__)
 COPY_SECONDS = 3600.0
 ROOM = 16 << 20  # bytes that stay free beside a copy
 _NAME = re.compile(r"hbd-\d{8}-\d{6}\.db")
+_LEFT = re.compile(r"\.hbd-\d{8}-\d{6}\.db\.partial.*")
+_COUNTS = """SELECT (SELECT count(*) FROM hosts), (SELECT count(*) FROM users),
+    (SELECT count(*) FROM alerts WHERE problem <> ''), (SELECT count(*) FROM alert_events),
+    (SELECT count(*) FROM messages), (SELECT count(*) FROM samples), (SELECT count(*) FROM chunks),
+    (SELECT count(*) FROM history)"""
 
 
 class Backup(Struct, frozen=True):
-    """A copy that was proven. time: Unix seconds. size: bytes. hosts, samples: how many of them are in it."""
+    """A copy that was proven. time: Unix seconds. size: bytes. hosts, users, problems: how many of them are in it."""
 
     path: str
     time: float
     size: int
     hosts: int
+    users: int
+    problems: int
+
+
+class Counts(NamedTuple):
+    """How much there is in a database. problems: alerts that are open."""
+
+    hosts: int
+    users: int
+    problems: int
+    events: int
+    messages: int
     samples: int
+    chunks: int
+    history: int
 
 
 class Backups:
@@ -71,12 +92,24 @@ class Backups:
     async def _make(self, target: Path) -> Backup:
         with _partial(target, self._store.database.size_bytes()) as partial:
 
-            def copy(source: sqlite3.Connection) -> None:
-                with closing(sqlite3.connect(partial)) as copied:
-                    source.backup(copied)  # in one go: what is written meanwhile would have it begin anew
+            def copy(source: sqlite3.Connection) -> Counts:
+                there = _counts(source)
+                try:
+                    with closing(sqlite3.connect(partial)) as copied:
+                        source.backup(copied)  # in one go: what is written meanwhile would have it begin anew
+                except sqlite3.Error as error:
+                    raise StorageError(f"{target} cannot be written: {error}") from error
+                return there
 
-            await self._store.database.read_long(copy, COPY_SECONDS)
-            proven = await asyncio.to_thread(_finish, partial, target)
+            there = await self._store.database.read_long(copy, COPY_SECONDS)
+            try:
+                found = await asyncio.to_thread(_prove, partial, target.name)
+            except StorageError as error:
+                raise StorageError(f"{error}; so may be the database: keep the backups that there are") from error
+            if found != there:
+                raise StorageError(f"{target.name} is not what the database was: {found}, not {there}")
+            await _rehearse(partial, target.name)
+            proven = await asyncio.to_thread(_finish, partial, target, found)
         log.info("backup %s: %d hosts, %d bytes", target, proven.hosts, proven.size)
         return proven
 
@@ -88,6 +121,8 @@ class Backups:
         known = await asyncio.to_thread(_known, folder)
         if known and now - known[-1].stat().st_mtime < every:
             return False
+        if not self._making.locked():
+            await asyncio.to_thread(_sweep, folder)
         await self.make(str(folder / time.strftime("hbd-%Y%m%d-%H%M%S.db", time.gmtime(now))))
         for old in (await asyncio.to_thread(_known, folder))[:-keep]:
             old.unlink(missing_ok=True)
@@ -110,12 +145,13 @@ def restore(copy: Path, database: Path, *, force: bool = False) -> Path | None:
             raise Conflict(f"there is a database {database} already; --force replaces it and keeps it beside")
         with _partial(database, copy.stat().st_size, replaces=True) as partial:
             shutil.copyfile(copy, partial)
-            _prove(partial)
+            _prove(partial, copy.name)
+            _settle(partial)
             kept = _put_aside(database) if there else None
             for suffix in ("-wal", "-shm"):
                 Path(f"{database}{suffix}").unlink(missing_ok=True)
             partial.replace(database)
-            _sync(database.parent)
+            sync_folder(database.parent)
     finally:
         os.close(lock)
         with contextlib.suppress(FileNotFoundError):
@@ -140,40 +176,67 @@ def _partial(target: Path, size: int, *, replaces: bool = False) -> Iterator[Pat
     try:
         yield partial
     finally:
-        for suffix in ("", "-journal", "-wal", "-shm"):
+        for suffix in ("", "-journal", "-wal", "-shm", ".lock", ".ballast"):
             Path(f"{partial}{suffix}").unlink(missing_ok=True)
 
 
-def _finish(partial: Path, target: Path) -> Backup:
-    hosts, samples = _prove(partial)
+def _finish(partial: Path, target: Path, found: Counts) -> Backup:
+    _settle(partial)
     size = partial.stat().st_size
     partial.replace(target)
-    _sync(target.parent)
-    return Backup(str(target), time.time(), size, hosts, samples)
+    sync_folder(target.parent)
+    return Backup(str(target), time.time(), size, found.hosts, found.users, found.problems)
 
 
-def _prove(path: Path) -> tuple[int, int]:
-    """Open a copy and check all of it; (hosts, samples) in it. Raises StorageError for one that cannot be used."""
+def _settle(partial: Path) -> None:
+    """Have a copy be one file, not one that points to others, and on disk."""
+    with closing(sqlite3.connect(partial, isolation_level=None)) as db:
+        db.execute("PRAGMA journal_mode = DELETE")
+    with partial.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _prove(path: Path, name: str) -> Counts:
+    """Open a copy and check all of it; how much is in it. Raises StorageError for one that cannot be used.
+
+    name: what people know it by.
+    """
     try:
         with closing(sqlite3.connect(path, isolation_level=None)) as db:
-            db.execute("PRAGMA journal_mode = DELETE")  # one file, not one that points to others
             version = int(db.execute("PRAGMA user_version").fetchone()[0])
             if not 0 < version <= len(migrations()):
                 newer = f"of a newer hbd (schema {version}, this one knows {len(migrations())})"
-                raise StorageError(f"{path.name} is {newer if version else 'no database of hbd'}")
+                raise StorageError(f"{name} is {newer if version else 'no database of hbd'}")
             (found,) = db.execute("PRAGMA integrity_check(1)").fetchone()
             if found != "ok":
-                raise StorageError(f"{path.name} is damaged: {found}")
+                raise StorageError(f"{name} is damaged: {found.splitlines()[-1]}")
             if (orphan := db.execute("PRAGMA foreign_key_check").fetchone()) is not None:
-                raise StorageError(f"{path.name} is damaged: a row of {orphan[0]} belongs to nothing")
-            (hosts,) = db.execute("SELECT count(*) FROM hosts").fetchone()
-            (folded,) = db.execute("SELECT coalesce(sum(count), 0) FROM chunks").fetchone()
-            (fresh,) = db.execute("SELECT count(*) FROM samples").fetchone()
+                raise StorageError(f"{name} is damaged: a row of {orphan[0]} belongs to nothing")
+            return _counts(db)
     except sqlite3.Error as error:
-        raise StorageError(f"{path.name} cannot be used: {error}") from error
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-    return hosts, folded + fresh
+        raise StorageError(f"{name} is damaged: {error}") from error
+
+
+def _counts(db: sqlite3.Connection) -> Counts:
+    return Counts._make(db.execute(_COUNTS).fetchone())
+
+
+async def _rehearse(copy: Path, name: str) -> None:
+    """Read of a copy what a start reads. Raises StorageError when that does not work."""
+    store = Store(copy, Stats())
+    try:
+        await store.open()
+        await store.hosts.all()
+        await store.hosts.keys()
+        await store.hosts.connections()
+        await store.accounts.users()
+        await store.alerts.all()
+        await store.notices.all(Moment.now())
+        await store.samples.ranges()
+    except Exception as error:
+        raise StorageError(f"hbd would not start with {name}: {error}") from error
+    finally:
+        await store.close()
 
 
 def _put_aside(database: Path) -> Path:
@@ -199,9 +262,9 @@ def _known(folder: Path) -> list[Path]:
         return []
 
 
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _sweep(folder: Path) -> None:
+    """Remove what is left of copies that ``rotate`` was making when hbd was killed."""
+    make_private_folder(folder)
+    for left in folder.iterdir():
+        if _LEFT.fullmatch(left.name):
+            left.unlink(missing_ok=True)

@@ -117,7 +117,7 @@ class Notifications:
             self.notifier,
             self.notices,
             alerts,
-            storage_problem=lambda: store.database.problem,
+            storage_problem=self._storage_problem,
             heard=heard,
             listeners=self._listeners,
         )
@@ -236,6 +236,15 @@ class Notifications:
         if found is not None and found.kind == "acknowledged" and notice.told is not None and not notice.settled:
             return self.router.hidden(host, notice.path, self._alerts)
         return found
+
+    def _storage_problem(self) -> str | None:
+        database = self._store.database
+        if database.problem is None:
+            return f"On the machine of hbd {database.trouble}." if database.trouble else None
+        return (
+            f"The database takes no writes: {database.problem}\n"
+            "Agents keep their reports. Alerts wait until it is mended."
+        )
 
     def _listeners(self) -> list[str]:
         """Channels that are told of hbd itself."""

@@ -1,4 +1,5 @@
-"""What hbd tells people about itself: storage that does not take writes, channels that fail, a network that is gone.
+"""What hbd tells people about itself: storage that does not take everything, backups that fail, channels that fail, a
+network that is gone.
 
 None of it is kept on disk: storage may be the very thing that fails, and after a restart it is looked at anew.
 """
@@ -7,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from hbd.alerts import Alerts
 from hbd.channels.words import moment, span
@@ -20,6 +22,35 @@ log = logging.getLogger(__name__)
 
 STORAGE_SECONDS = 10.0  # a disk that is full for a moment is nobody's night
 CHANNEL_SECONDS = 60.0
+
+
+class _Care(NamedTuple):
+    """Something that hbd has to do well, and what is said when it does not. after: seconds until that is said.
+
+    again: said when it does again; {lasted} is how long it did not.
+    """
+
+    after: float
+    level: Level
+    fails: str
+    works: str
+    again: str
+
+
+_STORAGE = _Care(
+    STORAGE_SECONDS,
+    Level.CRITICAL,
+    "CRITICAL hbd: storage is degraded",
+    "OK hbd: it stores again",
+    "After {lasted} everything is stored.",
+)
+_BACKUP = _Care(
+    0.0,
+    Level.WARNING,
+    "WARNING hbd: no backup can be made",
+    "OK hbd: a backup was made",
+    "After {lasted} there is a new one, and it is proven.",
+)
 
 
 class _Trouble:
@@ -38,54 +69,49 @@ class SelfWatch:
         alerts: Alerts,
         *,
         storage_problem: Callable[[], str | None],
+        backup_problem: Callable[[], str | None] = lambda: None,
         heard: Callable[[], int],
         listeners: Callable[[], Iterable[str]],
     ) -> None:
-        """storage_problem: why the database takes no writes, None while it does. heard: how many hosts are up.
+        """storage_problem, backup_problem: what does not work, and what comes of it; None while all does.
 
+        heard: how many hosts are up.
         listeners: channels that are told of hbd itself.
         """
         self._notifier = notifier
         self._notices = notices
         self._alerts = alerts
         self._storage_problem = storage_problem
+        self.backup_problem = backup_problem
         self._heard = heard
         self._listeners = listeners
         self.isolation = Isolation()
         self._cut_off: dict[str, None] = {}
         """channels that were sent the word that hbd hears nobody"""
-        self._storage: _Trouble | None = None
+        self._failing: dict[_Care, _Trouble] = {}
         self._channels: dict[str, _Trouble] = {}
 
     def look(self, now: Moment) -> None:
         """To be called every second or so."""
-        self._look_at_storage(now)
+        self._look_at(_STORAGE, self._storage_problem(), now)
+        self._look_at(_BACKUP, self.backup_problem(), now)
         self._look_at_channels(now)
         self._look_at_hosts(now)
 
-    # -------------------------------------------------------------------------------------------------------- storage
+    # ---------------------------------------------------------------------------------------------- storage, backups
 
-    def _look_at_storage(self, now: Moment) -> None:
-        problem = self._storage_problem()
+    def _look_at(self, care: _Care, problem: str | None, now: Moment) -> None:
+        trouble = self._failing.get(care)
         if problem is None:
-            if self._storage is not None and self._storage.told:
-                lasted = span(now.mono - self._storage.since.mono)
-                self._say(
-                    self._storage.told,
-                    "OK hbd: it stores again",
-                    f"After {lasted} the database takes writes.",
-                    Level.OK,
-                )
-            self._storage = None
+            if trouble is not None and trouble.told:
+                text = care.again.format(lasted=span(now.mono - trouble.since.mono))
+                self._say(trouble.told, care.works, text, Level.OK)
+            self._failing.pop(care, None)
             return
-        if self._storage is None:
-            self._storage = _Trouble(now)
-        elif now.mono - self._storage.since.mono >= STORAGE_SECONDS and not self._storage.told:
-            self._storage.told = dict.fromkeys(self._listeners())
-            text = (
-                f"The database takes no writes: {problem}\nAgents keep their reports. Alerts wait until it is mended."
-            )
-            self._say(self._storage.told, "CRITICAL hbd: storage is degraded", text, Level.CRITICAL)
+        trouble = self._failing.setdefault(care, _Trouble(now))
+        if now.mono - trouble.since.mono >= care.after and not trouble.told:
+            trouble.told = dict.fromkeys(self._listeners())
+            self._say(trouble.told, care.fails, problem, care.level)
 
     # ------------------------------------------------------------------------------------------------------- channels
 

@@ -1,5 +1,5 @@
-"""What has to be done now and then: folding, forgetting, saving what is only in memory, trying a sick disk again,
-warning of a certificate that ends."""
+"""What has to be done now and then: folding, forgetting, saving what is only in memory, looking after the disk, warning
+of a certificate that ends."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from functools import partial
 from hbd.backups import Backups
 from hbd.config import Config
 from hbd.config.structs import Retention
+from hbd.disk import BREATH_SECONDS, Disk
 from hbd.errors import HbdError, StorageError
 from hbd.hosts import Hosts
 from hbd.model import Moment
@@ -32,10 +33,7 @@ FOLD_DUE_SECONDS = 2 * FOLD_KEEP_SECONDS  # a host is folded when it has one thi
 JUMP_SECONDS = 60.0
 STEADY_SECONDS = 6 * 3600.0  # a wrong clock is noticed and mended by then
 HOSTS_AT_ONCE = 200  # about 3 ms of the loop
-SPARE_BYTES = 8 << 20  # free pages of the database that are kept for what comes next
-GIVING_UP = ((RAW, 6 * 3600.0), (MINUTE, 2 * 86_400.0), (QUARTER, 14 * 86_400.0), (HOUR, 90 * 86_400.0))
-"""in this order history is given up for the limit of the database's size, but for its last so many seconds"""
-BREATH_SECONDS = 0.05  # between two slices of work, so that reports never wait behind more than one of them
+BACKUP_RETRY_SECONDS = 600.0  # each try copies all of the database
 
 
 class Upkeep:
@@ -49,11 +47,11 @@ class Upkeep:
         certificate: Certificate | None = None,
     ) -> None:
         self.config = config
+        self.disk = Disk(config, store, pipeline.note)
         self._backups = backups
         self._certificate = certificate
         self._hosts = hosts
-        self.over_size = False
-        """whether the database is larger than it may be, and there is nothing left to give up"""
+        self._backup_after = -math.inf
         self._offset: float | None = None
         self._steady_from = -math.inf
         self._store = store
@@ -65,16 +63,22 @@ class Upkeep:
         while True:
             await asyncio.sleep(PROBE_SECONDS)
             try:
-                self._store.database.look_after_files()
-                if self._store.database.problem is not None:
-                    await self._store.probe()
-                elif time.monotonic() >= next_round:
+                await self.look_at_disk(Moment.now())
+                if self._store.database.problem is None and time.monotonic() >= next_round:
                     next_round = time.monotonic() + ROUND_SECONDS
                     await self.round(Moment.now())
             except StorageError as error:
                 log.debug("upkeep waits for the disk: %s", error)
             except Exception:
                 log.exception("upkeep failed; it goes on")
+
+    async def look_at_disk(self, now: Moment) -> None:
+        """Whether it takes what it should; every few seconds. Raises StorageError."""
+        self._store.database.look_after_files()
+        self.disk.config = self.config
+        await self.disk.look(now)
+        if self._store.database.problem is not None:
+            await self._store.probe()
 
     async def round(self, now: Moment) -> None:
         """Everything once."""
@@ -104,17 +108,18 @@ class Upkeep:
             self._pipeline.note(warning, now)
 
     async def back_up(self, now: Moment) -> None:
-        """Make the copy that is due, where the config wants any. One that fails is told once, and tried every round."""
+        """Make the copy that is due, where the config wants any. One that fails is told once, and tried again."""
         plan = self.config.backup
-        if plan.folder is None:
+        if plan.folder is None or now.mono < self._backup_after:
             return
         failed = self._backups.problem
         try:
             await self._backups.rotate(plan.folder, plan.every, plan.keep, now.wall)
         except (HbdError, OSError) as error:
+            self._backup_after = now.mono + BACKUP_RETRY_SECONDS
             self._backups.problem = str(error)
-            if self._backups.problem != failed:
-                log.error("no backup could be made: %s", error)
+            log.error("no backup could be made: %s", error)
+            if not failed:
                 self._pipeline.note(f"no backup could be made: {error}", now)
 
     async def remember_connections(self) -> None:
@@ -128,46 +133,26 @@ class Upkeep:
 
     async def pack(self, now: float) -> None:
         await _in_slices(lambda: self._store.history.pack(now))
+        await _in_slices(lambda: self._store.chronicle.pack(now))
 
     async def prune(self, now: float) -> None:
         retention, limits = self.config.retention, self.config.limits
         await _in_slices(lambda: self._store.samples.prune(now - retention.samples))
         for tier, kept in history_kept(retention).items():
             await _in_slices(partial(self._store.history.prune, tier, now - kept))
+        await _in_slices(lambda: self._store.chronicle.thin(now - retention.samples))
+        await _in_slices(lambda: self._store.chronicle.prune(now - max(retention.samples, retention.minutes)))
+        await self._store.chronicle.prune_runs(now - max(retention.samples, retention.minutes))
         await self._store.samples.prune_sequences(now - retention.samples)
         forgotten = now - max(retention.samples, RECENT_SECONDS)
         await _in_slices(lambda: self._store.processes.prune(now - retention.samples, forgotten))
         await _in_slices(lambda: self._store.messages.prune(now - retention.messages, limits.max_messages))
         await _in_slices(lambda: self._store.alerts.prune(now - retention.messages))
         await _in_slices(lambda: self._store.notices.prune(now - retention.messages))
+        await _in_slices(lambda: self._store.transitions.prune(now - retention.availability))
         await _in_slices(lambda: self._store.hushing.prune(now - retention.messages))
         await _in_slices(lambda: self._store.audit.prune(now - retention.audit, limits.max_audit_entries))
-        if retention.max_size is not None:
-            await self._keep_within(retention.max_size, now)
-        await self._shrink()
-
-    async def _keep_within(self, limit: int, now: float) -> None:
-        """Give up history, the least missed first, until the database is within its limit."""
-        for tier, least in GIVING_UP:
-            while (await self._store.database.usage()).used > limit:
-                if not await self._store.history.give_up(tier, now - least):
-                    break
-                await asyncio.sleep(BREATH_SECONDS)
-        used = (await self._store.database.usage()).used
-        if (over := used > limit) and not self.over_size:
-            told = f"the database has {used >> 20} MiB, more than retention.max_size, and nothing is left to give up"
-            log.warning("%s", told)
-            self._pipeline.note(told, Moment.now())
-        self.over_size = over
-
-    async def _shrink(self) -> None:
-        """Give back what is free and not going to be used again soon."""
-        database = self._store.database
-        while (usage := await database.usage()).free > max(SPARE_BYTES, usage.used // 10):
-            await database.shrink()
-            if (await database.usage()).free == usage.free:
-                break
-            await asyncio.sleep(BREATH_SECONDS)
+        await self.disk.keep_within(retention.max_size, now)
 
 
 def history_kept(retention: Retention) -> dict[int, float]:

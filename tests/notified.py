@@ -92,6 +92,8 @@ class Ear:
     def __init__(self, answers: Iterable[str] = ()) -> None:
         self.answers = deque(answers)
         self.words: list[Word] = []
+        self.titles: list[str] = []
+        """of the messages that it took"""
         self.asked: list[float] = []
         self.retry_after = ""
         self.decide: Callable[[], str] = lambda: self.answers.popleft() if self.answers else "200"
@@ -117,6 +119,7 @@ class Ear:
 
     def _take(self, body: dict[str, Any], *, answered: bool = True) -> None:
         now = time.monotonic()
+        self.titles.append(body["title"])
         for one in body["problems"]:
             self.words.append(
                 Word(

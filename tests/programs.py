@@ -153,6 +153,7 @@ class Daemon(Program):
         super().__init__("hbd", ["run", "-c", str(self.config_file), *options], folder)
         self.settings: dict[str, Any] = {
             "database": str(folder / "hbd.db"),
+            "ballast": 0,
             "hbd_port": free_port(),
             "hb_port": free_port(),
             "ws_port": free_port(),

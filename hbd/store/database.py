@@ -7,21 +7,24 @@ lose committed rows when two connections write and checkpoint at the same instan
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
+import glob
 import logging
 import os
-import shutil
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard, TypeVar
 
 from hbd.errors import Conflict, StorageError, StorageFull
 from hbd.stats import Stats
+from hbd.store.ballast import Ballast, free_bytes
 from hbd.store.migrations import Migration, migrations
 
 log = logging.getLogger(__name__)
@@ -35,7 +38,10 @@ READERS = 2
 READ_SECONDS = 2.0  # a query that takes longer is cut off: it would hold back checkpoints and everybody behind it
 LOCK_SECONDS = 1.0
 MAX_SHARING = 500  # works in one transaction
+SHRINK_PAGES = 200  # in one transaction: some 10 ms
 BUSY_SECONDS = 5.0  # how long to wait for a lock that some outside tool holds
+FULL_BYTES = 1 << 20  # a disk with less than this is full
+RESTART_BYTES = 2 << 20  # of a full disk, for the next start
 
 
 class Usage(NamedTuple):
@@ -45,6 +51,22 @@ class Usage(NamedTuple):
     free: int
 
 
+class Room(StrEnum):
+    """What the disk has room for. TIGHT: it is full; new samples take the room of old history. NONE: it is full; no
+    samples are taken, and all else is written as long as that works."""
+
+    ENOUGH = "enough"
+    TIGHT = "tight"
+    NONE = "none"
+
+
+_TROUBLES = {
+    Room.ENOUGH: None,
+    Room.TIGHT: "the disk is full: new samples take the room of the oldest history",
+    Room.NONE: "the disk is full: no samples are taken; agents keep their reports",
+}
+
+
 class Database:
     """One SQLite database in WAL mode. What ``write`` returned from is on disk (``synchronous=FULL``)."""
 
@@ -52,6 +74,9 @@ class Database:
         self.path = path
         self.problem: str | None = None
         """why the last write failed, in words; None while writing works"""
+        self.ballast = Ballast(path)
+        self.room = Room.ENOUGH
+        """lowered by a write that found the disk full; see ``hbd.disk`` for what comes then"""
         self._stats = stats
         self._commit_seconds = stats.histogram("commit_seconds", "Time that one transaction took, commit included.")
         self._lock: int | None = None
@@ -87,6 +112,10 @@ class Database:
     def _open(self) -> None:
         make_private_folder(self.path.parent)
         self._lock = take_lock(self.path)
+        held = 0
+        if free_bytes(self.path.parent) < FULL_BYTES:  # not even opening it may work then
+            self.room = Room.NONE
+            held = self.ballast.give_up()
         try:
             make_private_file(self.path)
             self._connection = self._connect()
@@ -94,14 +123,18 @@ class Database:
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = FULL")
             self._connection.execute("PRAGMA journal_size_limit = 67108864")
+            # What is removed is overwritten where that costs no page more, and history is not written to be forgotten.
+            self._connection.execute("PRAGMA secure_delete = FAST")
             migrate(self._connection, self.path, migrations())
+            self._hold_log(held // 2)
             self._opened = {path: _identity(path) for path in (self.path, lock_path(self.path))}
             if may_lose_commits(sqlite3.sqlite_version_info):
                 log.info(
                     "SQLite %s: open %s with no other program while hbd runs", sqlite3.sqlite_version, self.path.name
                 )
         except sqlite3.Error as error:
-            raise StorageError(f"{self.path}: {error}") from error
+            full = "; the disk is full" if self.room is not Room.ENOUGH else ""
+            raise StorageError(f"{self.path}: {error}{full}") from error
 
     def _close(self) -> None:
         self._readers.shutdown(wait=True, cancel_futures=True)
@@ -112,6 +145,8 @@ class Database:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+            if self.room is not Room.ENOUGH:
+                self.ballast.make(RESTART_BYTES, beside=0)
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -162,6 +197,11 @@ class Database:
                 future.set_result(result)
         self._write_next()
 
+    def require_room(self) -> None:
+        """To be asked before a write that can wait. Raises StorageFull while what room there is goes to alerts."""
+        if self.room is Room.NONE:
+            raise StorageFull("the disk is full")
+
     async def read(self, work: Work[T]) -> T:
         """Run work on a connection that cannot write, beside the writer. Raises StorageError, also when it is slow."""
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._query, work, READ_SECONDS)
@@ -175,23 +215,31 @@ class Database:
         connection = self._connection
         if connection is None:
             raise StorageError("the database is closed")
-        started = time.perf_counter()
-        try:
-            connection.execute("BEGIN IMMEDIATE")
+        started, changed = time.perf_counter(), connection.total_changes
+        while True:
             try:
-                outcomes = [self._outcome(connection, work) for work in works]
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
-        except sqlite3.Error as error:
-            raise self._failed(error) from error
+                outcomes = self._commit(connection, works)
+                break
+            except sqlite3.Error as error:
+                if not (self._lacks_room(error) and self._give_up_ballast(connection)):
+                    raise self._failed(error) from error
         self._commit_seconds.observe(time.perf_counter() - started)
         refused = next((error for _, error in outcomes if isinstance(error, StorageError)), None)
-        if self.problem is not None and refused is None and self._beyond_repair is None:
+        wrote = connection.total_changes != changed  # else it proves nothing
+        if self.problem is not None and wrote and refused is None and self._beyond_repair is None:
             log.warning("the database takes writes again: %s", self.path)
             self.problem = None
+        return outcomes
+
+    def _commit(self, connection: sqlite3.Connection, works: Sequence[Work[Any]]) -> list[Outcome]:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            outcomes = [self._outcome(connection, work) for work in works]
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
         return outcomes
 
     def _outcome(self, connection: sqlite3.Connection, work: Work[Any]) -> Outcome:
@@ -201,6 +249,8 @@ class Database:
         except Exception as error:
             if not connection.in_transaction:  # a full or broken disk: SQLite has undone everything already
                 raise
+            if self._lacks_room(error) and self.ballast.size():  # with that there will be room for all
+                raise
             connection.execute("ROLLBACK TO work")
             connection.execute("RELEASE work")
             return None, self._failed(error) if _is_of_the_disk(error) else error
@@ -209,12 +259,50 @@ class Database:
 
     def _failed(self, error: sqlite3.Error) -> StorageError:
         self._stats.count("storage_errors_total")
-        full = getattr(error, "sqlite_errorname", "") == "SQLITE_FULL"
+        full = self._lacks_room(error)
+        if full:
+            self.room = Room.NONE
         problem = f"{error}"
         if problem != self.problem:
             log.error("the database does not take writes: %s: %s", self.path, error)
         self.problem = problem
         return StorageFull(problem) if full else StorageError(problem)
+
+    def _lacks_room(self, error: Exception) -> bool:
+        """Whether something was not written because the disk is full."""
+        name = getattr(error, "sqlite_errorname", "")
+        if name.startswith(("SQLITE_IOERR", "SQLITE_CANTOPEN")):  # of the files beside the database
+            with contextlib.suppress(OSError):
+                return free_bytes(self.path.parent) < FULL_BYTES
+        return bool(name == "SQLITE_FULL")
+
+    def _give_up_ballast(self, connection: sqlite3.Connection) -> bool:
+        """Let the database have the room of the ballast; whether there was any. Called between transactions."""
+        size = self.ballast.give_up()
+        if not size:
+            return False
+        self.room = Room.NONE
+        log.error("the disk is full; the ballast of %s is given up", self.path)
+        self._hold_log(size // 2)
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        return True
+
+    def _hold_log(self, more: int) -> None:
+        """Have the write-ahead log, through which all goes that is written, take so much of the disk before others do.
+
+        What lies behind its end is nothing to SQLite.
+        """
+        if not more:
+            return
+        try:
+            descriptor = os.open(f"{self.path}-wal", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                os.posix_fallocate(descriptor, os.fstat(descriptor).st_size, more)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            log.debug("%s-wal can have no room of its own: %s", self.path, error)
 
     def _query(self, work: Work[T], seconds: float) -> T:
         connection: sqlite3.Connection | None = getattr(self._reading, "connection", None)
@@ -239,6 +327,20 @@ class Database:
 
     # ------------------------------------------------------------------------------------------------- what it is like
 
+    @property
+    def trouble(self) -> str | None:
+        """What keeps it from storing everything, in words."""
+        return self.problem or _TROUBLES[self.room]
+
+    async def make_ballast(self, size: int) -> bool:
+        """Have the ballast take so many bytes of the disk; whether it does. Then there is room for everything."""
+        if self.room is Room.ENOUGH and self.ballast.size() == size:
+            return True
+        made = await asyncio.get_running_loop().run_in_executor(self._writer, self.ballast.make, size)
+        if made:
+            self.room = Room.ENOUGH
+        return made
+
     def look_after_files(self) -> None:
         """See that the files are still those that were opened: what is written to a deleted file is lost."""
         missing = [path for path, opened in self._opened.items() if _identity(path) != opened]
@@ -258,7 +360,12 @@ class Database:
 
     async def shrink(self) -> None:
         """Give some free pages back to the file system; a file that an older hbd made keeps its size."""
-        await self.write(lambda db: db.execute("PRAGMA incremental_vacuum(500)").fetchall())
+
+        def work(db: sqlite3.Connection) -> None:
+            for _ in range(SHRINK_PAGES):  # one by one: the sqlite3 module ends the statement after its first page
+                db.execute("PRAGMA incremental_vacuum(1)")
+
+        await self.write(work)
 
     def size_bytes(self) -> int:
         """The database with its write-ahead log, as it lies on disk."""
@@ -325,8 +432,9 @@ def take_lock(database: Path) -> int:
             holder = os.read(descriptor, 64).decode(errors="replace").strip() or "unknown"
             os.close(descriptor)
             raise Conflict(f"{database} is in use by another hbd (process {holder})") from None
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    with contextlib.suppress(OSError):  # of a full disk: the lock holds also without a word of who has it
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
     return descriptor
 
 
@@ -349,7 +457,8 @@ def holder_of(database: Path) -> int | None:
 def migrate(connection: sqlite3.Connection, path: Path, steps: Sequence[Migration]) -> None:
     """Bring the schema to the last step, all steps in one transaction, after a copy of a database that has content.
 
-    Raises StorageError when the database is newer than the steps, or there is no room for the copy.
+    Raises StorageError when the database is newer than the steps, there is no room for the copy, or a step fails; then
+    the database is as it was.
     """
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > len(steps):
@@ -369,25 +478,56 @@ def migrate(connection: sqlite3.Connection, path: Path, steps: Sequence[Migratio
                 connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {len(steps)}")
         connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
+    except BaseException as error:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        if isinstance(error, sqlite3.Error):
+            raise StorageError(
+                f"{path} cannot be upgraded from schema {version} to {len(steps)}, and stays as it was: {error}"
+            ) from error
         raise
+    if version:
+        _forget_snapshots(path, version)
 
 
 def snapshot(path: Path, version: int) -> Path:
     """A consistent copy of the database beside it, for the way back. Raises StorageError when there is no room."""
     copy = path.with_name(f"{path.name}.schema-{version}")
-    needed = path.stat().st_size * 2 + (16 << 20)
-    if shutil.disk_usage(path.parent).free < needed:
-        raise StorageError(f"no room to upgrade {path}: {needed >> 20} MiB must be free in {path.parent}")
+    written = sum(file.stat().st_size for file in (path, Path(f"{path}-wal")) if file.exists())
+    needed = written * 2 + (16 << 20)  # the copy, and all that the upgrade may write anew
+    if (free := free_bytes(path.parent)) < needed:
+        raise StorageError(
+            f"no room to upgrade {path}: {needed >> 20} MiB must be free in {path.parent}, {free >> 20} are"
+        )
     partial = copy.with_name(copy.name + ".partial")
     partial.unlink(missing_ok=True)
     make_private_file(partial)
     source, target = sqlite3.connect(path), sqlite3.connect(partial)
     try:
         source.backup(target)
+    except sqlite3.Error as error:
+        partial.unlink(missing_ok=True)
+        raise StorageError(f"no copy of {path} can be made, so it is not upgraded: {error}") from error
     finally:
         source.close()
         target.close()
     partial.replace(copy)
+    sync_folder(path.parent)
     return copy
+
+
+def _forget_snapshots(path: Path, version: int) -> None:
+    """Remove the copies that upgrades before this one left: each is as large as the database was."""
+    for copy in path.parent.glob(f"{glob.escape(path.name)}.schema-*"):
+        number = copy.name.rpartition("-")[2]
+        if number.isdigit() and int(number) < version:
+            copy.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the disk keep the names in a folder, against a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

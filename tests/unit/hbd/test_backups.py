@@ -6,7 +6,7 @@ import stat
 
 import pytest
 
-from hbd.backups import Backups, restore
+from hbd.backups import Backups, Counts, restore
 from hbd.errors import Conflict, InvalidInput, StorageError
 from hbd.stats import Stats
 from hbd.store import Store
@@ -19,6 +19,17 @@ async def store(tmp_path):
     await opened.hosts.enrol("web-1", "agent_1", [], None, 0.0)
     yield opened
     await opened.close()
+
+
+def damage(store, table):
+    """Overwrite the first page of a table where it lies on disk."""
+    db = store.database._connection
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    (page,) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchone()
+    (size,) = db.execute("PRAGMA page_size").fetchone()
+    with store.database.path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)
 
 
 def hosts_in(path):
@@ -36,7 +47,8 @@ async def test_a_backup_has_what_was_committed(store, tmp_path):
 
 async def test_a_backup_says_what_is_in_it(store, tmp_path):
     made = await Backups(store).make(str(tmp_path / "copy.db"))
-    assert (made["hosts"], made["samples"], made["size"]) == (1, 0, (tmp_path / "copy.db").stat().st_size)
+    assert (made["hosts"], made["users"], made["problems"]) == (1, 0, 0)
+    assert made["size"] == (tmp_path / "copy.db").stat().st_size
 
 
 async def test_a_backup_is_one_file_that_nobody_else_reads(store, tmp_path):
@@ -85,13 +97,44 @@ async def test_without_room_there_is_no_backup(store, tmp_path, monkeypatch):
 
 
 async def test_a_copy_that_is_not_whole_gets_no_name(store, tmp_path, monkeypatch):
-    def prove(path):
+    def prove(path, name):
         raise StorageError("damaged")
 
     monkeypatch.setattr("hbd.backups._prove", prove)
     with pytest.raises(StorageError, match="damaged"):
         await Backups(store).make(str(tmp_path / "copies" / "copy.db"))
     assert list((tmp_path / "copies").iterdir()) == []
+
+
+async def test_a_database_with_a_damaged_page_gives_no_backup(store, tmp_path):
+    damage(store, "messages")
+    with pytest.raises(StorageError, match=r"^copy\.db is damaged: Page \d+: .*; so may be the database: keep"):
+        await Backups(store).make(str(tmp_path / "copies" / "copy.db"))
+    assert list((tmp_path / "copies").iterdir()) == []
+
+
+async def test_a_copy_with_less_in_it_than_the_database_is_no_backup(store, tmp_path, monkeypatch):
+    counted = iter([Counts(1, 0, 0, 0, 0, 0, 0, 0), Counts(0, 0, 0, 0, 0, 0, 0, 0)])
+    monkeypatch.setattr("hbd.backups._counts", lambda db: next(counted))
+    with pytest.raises(StorageError, match="is not what the database was"):
+        await Backups(store).make(str(tmp_path / "copies" / "copy.db"))
+    assert list((tmp_path / "copies").iterdir()) == []
+
+
+async def test_a_copy_that_hbd_would_not_start_with_is_no_backup(store, tmp_path):
+    await store.database.write(lambda db: db.execute("DROP TABLE connections"))
+    with pytest.raises(StorageError, match=r"hbd would not start with copy\.db: no such table: connections"):
+        await Backups(store).make(str(tmp_path / "copies" / "copy.db"))
+    assert list((tmp_path / "copies").iterdir()) == []
+
+
+async def test_what_a_kill_left_of_a_copy_is_removed_with_the_next_one(store, tmp_path):
+    folder = tmp_path / "copies"
+    folder.mkdir()
+    (folder / ".hbd-20260101-000000.db.partial").write_text("half")
+    (folder / ".mine.partial").write_text("mine")
+    await Backups(store).rotate(folder, 3600.0, 2, 1_750_000_000.0)
+    assert sorted(path.name for path in folder.iterdir()) == [".mine.partial", "hbd-20250615-150640.db"]
 
 
 async def test_the_newest_backup_is_remembered(store, tmp_path):

@@ -9,7 +9,8 @@ import pytest
 
 from hbd.errors import Conflict, StorageError, StorageFull
 from hbd.stats import Stats
-from hbd.store.database import Database, holder_of, migrate
+from hbd.store.ballast import Ballast
+from hbd.store.database import RESTART_BYTES, Database, Room, holder_of, migrate
 from hbd.store.migrations import Migration, migrations
 
 
@@ -165,6 +166,44 @@ async def test_a_closed_database_has_no_holder(tmp_path):
     assert holder_of(database.path) is None
 
 
+async def test_on_a_full_disk_it_is_opened_with_the_room_of_the_ballast(tmp_path, monkeypatch):
+    path = tmp_path / "hbd.db"
+    Ballast(path).make(1 << 20, beside=0)
+    monkeypatch.setattr("hbd.store.database.free_bytes", lambda folder: 0)
+    database = Database(path, Stats())
+    await database.open()
+    assert (database.room, database.ballast.size()) == (Room.NONE, 0)
+    await database.close()
+
+
+async def test_what_is_left_of_a_full_disk_is_kept_for_the_next_start(tmp_path):
+    database = Database(tmp_path / "hbd.db", Stats())
+    await database.open()
+    database.room = Room.NONE
+    await database.close()
+    assert Ballast(tmp_path / "hbd.db").size() == RESTART_BYTES
+
+
+async def test_the_log_takes_of_the_ballast_what_others_cannot_take_then(database, monkeypatch):
+    assert await database.make_ballast(4 << 20)
+    give_up = database.ballast.give_up
+
+    def given_up():
+        database._connection.execute("PRAGMA max_page_count = 1073741823")
+        return give_up()
+
+    def fill(db):
+        db.execute("INSERT INTO meta (key, value) VALUES ('big', ?)", ("x" * 100_000,))
+
+    monkeypatch.setattr(database.ballast, "give_up", given_up)
+    (pages,) = database._connection.execute("PRAGMA page_count").fetchone()
+    database._connection.execute(f"PRAGMA max_page_count = {pages}")
+    await database.write(fill)
+    assert database.path.with_name("hbd.db-wal").stat().st_size >= 2 << 20
+    await database.write(put("a"))
+    assert await database.read(keys) == ["a", "big"]
+
+
 async def test_files_are_for_the_owner_only_whatever_the_umask(tmp_path):
     before = os.umask(0)
     try:
@@ -179,6 +218,18 @@ async def test_files_are_for_the_owner_only_whatever_the_umask(tmp_path):
     assert folder == 0o700
     assert set(modes) >= {"hbd.db", "hbd.db-wal", "hbd.db-shm", "hbd.db.lock"}
     assert set(modes.values()) == {0o600}
+
+
+async def test_what_is_removed_is_not_written_again_to_be_overwritten(database):
+    await database.write(lambda db: db.execute("INSERT INTO meta (key, value) VALUES ('big', hex(zeroblob(2000000)))"))
+    wal = database.path.with_name("hbd.db-wal")
+
+    def truncate(db):
+        return db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    truncate(database._connection)
+    await database.write(lambda db: db.execute("DELETE FROM meta WHERE key = 'big'"))
+    assert wal.stat().st_size < 400_000
 
 
 async def test_commits_are_synced_to_disk(database):
@@ -221,10 +272,69 @@ def test_a_step_that_fails_undoes_all_of_the_upgrade(file):
     path, connection = file
     migrate(connection, path, [FIRST])
     broken = Migration(3, "broken", "CREATE TABLE b (x);\nINSERT INTO nowhere VALUES (1);")
-    with pytest.raises(sqlite3.OperationalError):
+    with pytest.raises(StorageError, match="from schema 1 to 3, and stays as it was: no such table"):
         migrate(connection, path, [FIRST, SECOND, broken])
     assert connection.execute("PRAGMA user_version").fetchone() == (1,)
     assert connection.execute("SELECT * FROM a").fetchall() == [(1,)]
+
+
+def test_without_room_for_a_copy_nothing_is_upgraded(file, monkeypatch):
+    path, connection = file
+    migrate(connection, path, [FIRST])
+    monkeypatch.setattr("hbd.store.database.free_bytes", lambda folder: 10 << 20)
+    with pytest.raises(StorageError, match=r"no room to upgrade .*: 16 MiB must be free in .*, 10 are"):
+        migrate(connection, path, [FIRST, SECOND])
+    assert connection.execute("SELECT * FROM a").fetchall() == [(1,)]
+
+
+def test_an_upgrade_that_the_disk_has_no_room_for_leaves_every_row(file):
+    path, connection = file
+    migrate(connection, path, [FIRST])
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    connection.execute(f"PRAGMA max_page_count = {pages + 2}")
+    large = Migration(2, "large", "CREATE TABLE b (x);\nINSERT INTO b VALUES (zeroblob(100000));")
+    with pytest.raises(StorageError, match="stays as it was: database or disk is full"):
+        migrate(connection, path, [FIRST, large])
+    assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+    assert connection.execute("SELECT * FROM a").fetchall() == [(1,)]
+
+
+def test_of_the_copies_that_upgrades_leave_the_newest_stays(file):
+    path, connection = file
+    migrate(connection, path, [FIRST])
+    migrate(connection, path, [FIRST, SECOND])
+    migrate(connection, path, [FIRST, SECOND, Migration(3, "third", "CREATE TABLE b (x);")])
+    assert [copy.name for copy in path.parent.glob("hbd.db.*")] == ["hbd.db.schema-2"]
+
+
+def test_f04_a_crash_at_any_statement_of_an_upgrade_leaves_the_old_database(file, tmp_path):
+    path, connection = file
+    shipped, images = migrations(), tmp_path / "images"
+    images.mkdir()
+    connection.execute("PRAGMA journal_mode = WAL")
+    migrate(connection, path, shipped[:1])
+    connection.execute("INSERT INTO meta (key, value) VALUES ('a', 'kept')")
+
+    class Crashing(Migration):
+        """Leaves before each of its statements a picture of what a crash would leave."""
+
+        def statements(self):
+            for statement in super().statements():
+                folder = images / f"{len([*images.iterdir()]):04}"
+                folder.mkdir()
+                for name in ("hbd.db", "hbd.db-wal"):
+                    (folder / name).write_bytes(path.with_name(name).read_bytes())
+                yield statement
+
+    migrate(connection, path, [Crashing(*step) for step in shipped])
+    found = set()
+    for folder in images.iterdir():
+        crashed = sqlite3.connect(folder / "hbd.db")
+        found |= {crashed.execute(f"PRAGMA {what}").fetchone() for what in ("user_version", "integrity_check")}
+        found.add(crashed.execute("SELECT value FROM meta WHERE key = 'a'").fetchone())
+        crashed.close()
+    assert len([*images.iterdir()]) > len(shipped)
+    assert found == {(1,), ("ok",), ("kept",)}
 
 
 def test_a_newer_database_is_refused(file):

@@ -13,17 +13,19 @@ HOSTS = (1, 2, 3)
 
 
 class Watched(TellingWorld):
-    """With somebody who looks after it once a second. problem: of storage; heard: hosts that are up."""
+    """With somebody who looks after it once a second. problem, backup: what does not work. heard: hosts that are up."""
 
     def __init__(self, store, **ways: Way) -> None:
         super().__init__(store, **ways)
         self.problem: str | None = None
+        self.backup: str | None = None
         self.heard = len(HOSTS)
         self.watch = SelfWatch(
             self.notifier,
             self.notices,
             self.alerts,
             storage_problem=lambda: self.problem,
+            backup_problem=lambda: self.backup,
             heard=lambda: self.heard,
             listeners=lambda: ["ops", "mail"],
         )
@@ -67,6 +69,17 @@ async def test_storage_that_fails_for_a_moment_is_not(watched):
     watched.problem = None
     await watched.go_on(10)
     assert watched.titles() == []
+
+
+async def test_backups_that_fail_are_told_and_so_is_the_next_that_does_not(watched):
+    watched.backup = "none could be made: hbd-1.db is damaged"
+    await watched.go_on(2)
+    watched.backup = "none could be made: hbd-2.db is damaged"
+    await watched.go_on(600)
+    watched.backup = None
+    await watched.go_on(2)
+    assert watched.titles() == ["WARNING hbd: no backup can be made", "OK hbd: a backup was made"]
+    assert watched.ways.channels["ops"].taken[0].text == "none could be made: hbd-1.db is damaged"
 
 
 async def test_a_channel_that_fails_is_told_through_the_others(watched):
