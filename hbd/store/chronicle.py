@@ -55,7 +55,11 @@ class ChronicleTables:
         self._database = database
 
     async def write(self, strands: Sequence[Strand], run: Run) -> None:
-        """Write what was shown lately, and that the daemon ran until then. Raises StorageError."""
+        """Write what was shown lately, and that the daemon ran until then. Raises StorageError.
+
+        On a full disk it leaves what little room there is to alerts and messages.
+        """
+        self._database.require_room()
         rows = await asyncio.to_thread(_rows, strands)
 
         def work(db: sqlite3.Connection) -> None:

@@ -41,6 +41,7 @@ class ReportTables:
         """Keep these, and of each of their hosts the newest ``KEPT``. Hosts that are gone are passed over.
 
         Raises StorageError."""
+        self._database.require_room()
 
         def work(db: sqlite3.Connection) -> None:
             db.executemany(

@@ -33,7 +33,7 @@ MAX_HOSTS = 100
 MAX_SERIES = 500
 MAX_POINTS = 10_000  # of one series in one answer
 RAW_STEP = "raw"
-COUNTER = re.compile(r"_total$")
+COUNTER = re.compile(r"(?<!inodes)_total$")  # as many inodes as there are is no counter
 
 _DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)([smhdw]?)")
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -260,9 +260,12 @@ def _aggregated(found: Iterable[Found], how: spans.Aggregate) -> list[Found]:
 
 
 def _series(found: Found) -> Series:
-    rows = [[point.start, point.mean, point.low, point.high, point.last, point.count] for point in found.points]
     name = found.host.name if found.host is not None else None
-    return Series(name, found.metric, found.counter, [[short(value) for value in row] for row in rows])
+    rows = [
+        [round(point.start, 3), *map(short, (point.mean, point.low, point.high, point.last)), point.count]
+        for point in found.points
+    ]
+    return Series(name, found.metric, found.counter, rows)
 
 
 def short(value: float) -> float:

@@ -13,6 +13,7 @@ from hbd.web.call import Call
 from hbd.web.filtered import ROWS, filtered, fits, words
 from hbd.web.layout import page
 
+EXAMPLE = "scrape:\n  node:\n    urls: http://web1.example.org:9100/metrics"
 LOOKS = {
     "failing": ("DOWN", "■"),
     "waiting": ("UNKNOWN", "?"),
@@ -77,6 +78,7 @@ async def show(call: Call) -> web.Response:
         filtered=part,
         failing=sum(one.state == "failing" for one in found),
         rows=[Row(one, *LOOKS[one.state]) for one in fitting[part.first : part.first + ROWS]],
+        example=EXAMPLE,
     )
 
 

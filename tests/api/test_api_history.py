@@ -167,6 +167,18 @@ async def test_each_sample_can_be_had(world: World, api: Api) -> None:
     assert (answer["step"], [row[1] for row in answer["series"][0]["points"]]) == (0, [1.5, 2.5])
 
 
+async def test_the_time_of_a_sample_is_told_to_the_millisecond(world: World, api: Api) -> None:
+    await put(world, "web1", {20.25: {"cpu_percent": 1.5}, 10.125: {"cpu_percent": 2.5}})
+    (first, *_), (second, *_) = (await asked(api, f"{HERE}?{METRIC}&step=raw"))["series"][0]["points"]
+    assert second - first == pytest.approx(10.125, abs=0.002)
+
+
+async def test_as_many_inodes_as_there_are_is_no_counter(world: World, api: Api) -> None:
+    await put(world, "web1", {60: {"/": {"inodes_total": 5000}}}, "disk_monitor")
+    answer = await asked(api, f"{HERE}?metric=disk_monitor./.inodes_total")
+    assert (answer["series"][0]["counter"], answer["series"][0]["points"][0][1]) == (False, 5000)
+
+
 async def test_samples_of_several_hosts_are_not_put_together(world: World, api: Api) -> None:
     await put(world, "web1", {20: {"cpu_percent": 1.5}})
     status, error = await refused(api, f"/api/0/history?hosts=web1&{METRIC}&step=raw&aggregate=sum")

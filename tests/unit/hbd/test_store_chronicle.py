@@ -10,9 +10,11 @@ import pytest
 
 from hbd import chronicle
 from hbd.chronicle import Change
+from hbd.errors import StorageFull
 from hbd.stats import Stats
 from hbd.store import Store
 from hbd.store.chronicle import WINDOW_SECONDS, ChronicleTables, Run, Strand
+from hbd.store.database import Room
 
 HOUR = 1_750_003_200  # when a window begins
 ANT, BEE = 1, 2
@@ -175,3 +177,9 @@ async def test_runs_of_the_daemon_are_known(past: ChronicleTables) -> None:
     assert await past.run_at(ms(500)) == (Run(ms(100), ms(100)), None)
     await past.prune_runs(HOUR + 60)
     assert await past.run_at(ms(50)) == (None, Run(ms(100), ms(100)))
+
+
+async def test_on_a_full_disk_it_leaves_the_room_to_others(past: ChronicleTables, store: Store) -> None:
+    store.database.room = Room.NONE
+    with pytest.raises(StorageFull):
+        await write(past, base(0, a=1))
