@@ -1,20 +1,25 @@
-"""Samples ↔ compressed columnar chunks. Pure, exact, and the only place that knows the format.
+"""Samples ↔ compressed columnar chunks. Exact. Pure.
 
-A chunk of version 1 is the byte 1 and then deflated (zlib, with its checksum)::
+A chunk's first byte is its version: 1 as ``history_v1`` says; 2 deflated (zlib, with its checksum); 3 the same as it
+is, for a bundle, which compresses it; 4, for what is soon packed into such a bundle, deflated MessagePack of a
+``Table``. In 2 and 3::
 
-    u32    length of the head, little-endian
-    head   JSON [count, shapes, runs, others]
-             count   samples in the chunk
-             shapes  every distinct ``Shape``
-             runs    [shape number, how many samples in a row have it], ...
-             others  the columns that are not plain numbers, each a list of JSON values
-    column of the times, then of every path in the order of first appearance, each one byte of form and then
-             0       the next of ``others``
-             1       doubles, little-endian
-             else    integers, see ``pack_integers``; divided by a scale they are the values
+    number of samples (varint), column of the times, column of the data
 
-Most measured values have few decimals and differ little from the one before. So a column of doubles becomes integers
-where that is exact, integers become differences, and differences become varints, which deflate well.
+A column is one byte of form and then::
+
+    0       nothing: each is null
+    1       yes or no: integers, 0 or 1
+    2       integers, see ``hbd.columns``
+    3       doubles, in planes: the lowest bytes of all, then the next ones, ...
+    4       texts: number of distinct ones, each with the length of its UTF-8 before it; of each its place among them
+    5       integers that are too large for 2: texts of their hexadecimal digits
+    6       lists: integers, the length of each; the column of all items
+    7       objects: number of shapes, each the number of its names and they themselves; number of runs, each the place
+            of its shape and its length; then the column of every name, in the order of first appearance
+    8       several kinds: of each its kind (in the order of these forms) as integers, then the column of each kind that
+            there is
+    17...   floats: integers that are divided by a scale, whose number is this byte less 16
 """
 
 from __future__ import annotations
@@ -22,304 +27,346 @@ from __future__ import annotations
 import struct
 import zlib
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import accumulate, repeat
-from operator import sub
-from typing import Any, TypeAlias
+from collections.abc import Sequence
+from itertools import pairwise
+from sys import byteorder
+from typing import Any
 
 import msgspec
+from msgspec import Struct
 
+from hbd import history_v1
+from hbd.bundle import Part
+from hbd.columns import pack, read_varint, unpack, varint
 from hbd.model import Data
-
-# The names of a sample in their order; a nested one is a pair of its name and the shape below it.
-Shape: TypeAlias = tuple["str | tuple[str, Shape]", ...]
+from hbd.tables import SCALES, Column, Lists, Numbers, Plain, Records, column, each_kind, joined, values
 
 MAX_CELLS = 1 << 20  # values and times in one chunk
 MAX_PAYLOAD_BYTES = 8 << 20  # of one chunk before it is compressed
 
-_VERSION = b"\1"
-_OTHER, _DOUBLES, _FIRST_FORM = 0, 1, 2
-# An integer column's form: scale number * orders + order of differences. Scale 0: the values are integers themselves.
-# 2**22 makes integers of what a clock gives: until 2106 a double has that many binary places for Unix seconds.
-_SCALES = (0, 1.0, 10.0, 100.0, 1e3, 1e4, 1e5, 1e6, float(1 << 22))
-_ORDERS = 3
-_MAX_BITS = 64  # of an integer in such a column; its second difference has 2 bits more
+_V1, _DEFLATED, _PLAIN, _QUICK = b"\1", b"\2", b"\3", b"\4"
+_LEVEL = 6
+_NULLS, _YES_OR_NO, _INTEGERS, _DOUBLES, _TEXTS, _LARGE, _LISTS, _OBJECTS, _MIXED, _SCALED = *range(9), 16
+_KINDS = (type(None), bool, int, float, str, list, dict)
+_DAMAGES = (zlib.error, struct.error, ArithmeticError, LookupError, TypeError, RecursionError, UnicodeDecodeError)
 
 
-class _Head(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
-    count: int
-    shapes: list[Any]
-    runs: list[tuple[int, int]]
-    others: list[list[Any]]
+class Table(Struct, array_like=True):
+    """The samples of one plugin, oldest first, as columns. times: Unix seconds."""
+
+    times: list[float]
+    data: Column
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    def samples(self) -> list[tuple[float, Data]]:
+        return list(zip(self.times, values(self.data), strict=True))
 
 
-_read_head = msgspec.json.Decoder(_Head).decode
-_write_head = msgspec.json.Encoder().encode
+_write_quickly = msgspec.msgpack.Encoder().encode
+_read_quickly = msgspec.msgpack.Decoder(Table).decode
+
+
+def table(samples: Sequence[tuple[float, Data]]) -> Table:
+    """samples: (Unix seconds, data), oldest first; data: what JSON can say.
+
+    Raises ValueError when data are nested deeper than the interpreter's stack.
+    """
+    try:
+        return Table([time for time, _ in samples], column([data for _, data in samples]))
+    except RecursionError as error:
+        raise ValueError(f"nested too deeply: {error}") from error
+
+
+def in_a_row(tables: Sequence[Table]) -> Table:
+    """All samples of them, in the order of time. Raises ValueError for data that are nested too deeply."""
+    tables = [each for each in tables if each.times]
+    tables.sort(key=lambda each: each.times[0])
+    if not tables:
+        return Table([], Plain([]))
+    times = [time for each in tables for time in each.times]
+    try:
+        if all(one.times[-1] <= other.times[0] for one, other in pairwise(tables)):
+            return Table(times, joined([each.data for each in tables]))
+        return table(sorted((pair for each in tables for pair in each.samples()), key=lambda pair: pair[0]))
+    except RecursionError as error:
+        raise ValueError(f"nested too deeply: {error}") from error
 
 
 def encode(samples: Sequence[tuple[float, Data]]) -> bytes:
-    """One chunk. samples: (Unix seconds, data), oldest first; data: what JSON can say.
+    """One chunk of samples that ``table`` takes; raises what ``table`` and ``write`` raise."""
+    return write(table(samples))
 
-    Raises ValueError when there are more than MAX_CELLS values or MAX_PAYLOAD_BYTES, when data are nested deeper than
-    the interpreter's stack, or when they hold something that JSON cannot say.
-    """
-    shapes: dict[Shape, int] = {}
-    lengths: list[tuple[int, int]] = []
-    columns: dict[tuple[str, ...], list[Any]] = {}
-    others: list[list[Any]] = []
-    cells = len(samples)
+
+def write(of: Table) -> bytes:
+    """One chunk. Raises ValueError when there are more than MAX_CELLS values or MAX_PAYLOAD_BYTES, when data are nested
+    deeper than the interpreter's stack, or when they hold something that JSON cannot say."""
+    return _DEFLATED + zlib.compress(b"".join(_payload(of)), _LEVEL)
+
+
+def write_quickly(of: Table) -> bytes:
+    """One chunk, in little time. Raises as ``write`` does."""
     try:
-        for shape, _, rows in runs(samples):
-            lengths.append((shapes.setdefault(shape, len(shapes)), len(rows)))
-            cells += sum(map(len, rows))
-            if cells > MAX_CELLS:
-                raise ValueError(f"more than {MAX_CELLS} values in one chunk")
-            for path, column in zip(paths_of(shape), zip(*rows, strict=True), strict=True):
-                columns.setdefault(path, []).extend(column)
-        packed = [_pack(column, others) for column in ([time for time, _ in samples], *columns.values())]
-        head = _write_head(_Head(len(samples), list(shapes), lengths, others))
-    except (TypeError, RecursionError) as error:
-        raise ValueError(f"not JSON, or nested too deeply: {error}") from error
-    payload = b"".join((struct.pack("<I", len(head)), head, *packed))
-    if len(payload) > MAX_PAYLOAD_BYTES:
+        packed = _write_quickly(of)
+    except (TypeError, ValueError, OverflowError, RecursionError):  # an integer that MessagePack cannot say
+        return write(of)
+    if len(packed) > MAX_PAYLOAD_BYTES:
         raise ValueError(f"more than {MAX_PAYLOAD_BYTES} bytes in one chunk")
-    return _VERSION + zlib.compress(payload, 6)
+    return _QUICK + zlib.compress(packed, 1)
+
+
+def write_part(of: Table) -> Part:
+    """The same, not compressed and with the times apart, for a bundle. Raises as ``write`` does."""
+    times, data = _payload(of)
+    return Part(_PLAIN + times, data)
 
 
 def decode(chunk: bytes) -> list[tuple[float, Data]]:
     """What ``encode`` was given. Raises ValueError for anything that no ``encode`` gave."""
-    if chunk[:1] != _VERSION:
-        raise ValueError(f"chunk version {chunk[:1].hex() or 'missing'} is not known")
-    inflater = zlib.decompressobj()
+    if chunk[:1] == _V1:
+        try:
+            return history_v1.decode_payload(_inflated(chunk), MAX_CELLS)
+        except _DAMAGES as error:
+            raise ValueError(f"chunk is damaged: {error}") from error
     try:
-        payload = inflater.decompress(memoryview(chunk)[1:], MAX_PAYLOAD_BYTES + 1)
-        if not inflater.eof or inflater.unused_data:
-            raise ValueError("chunk is cut off, too long or too large")
-        return _decode_payload(payload)
-    except (zlib.error, struct.error, ArithmeticError, LookupError, TypeError, RecursionError) as error:
+        return read(chunk).samples()
+    except RecursionError as error:
         raise ValueError(f"chunk is damaged: {error}") from error
 
 
-def flatten(data: Data) -> tuple[Shape, list[Any]]:
-    """A sample's names and its values, both in order. Raises RecursionError when it is nested too deeply."""
-    values = list(data.values())
-    if dict not in map(type, values):
-        return tuple(data), values
-    names: list[str | tuple[str, Shape]] = []
-    values = []
-    for name, value in data.items():
-        if type(value) is dict:
-            below, values_below = flatten(value)
-            names.append((name, below))
-            values += values_below
-        else:
-            names.append(name)
-            values.append(value)
-    return tuple(names), values
-
-
-def unflatten(shape: Shape, values: Iterator[Any]) -> Data:
-    """The sample that ``flatten`` took apart."""
-    if tuple not in map(type, shape):
-        return dict(zip(shape, values, strict=False))  # type: ignore[arg-type]  # only text; values may go on
-    return {
-        name if isinstance(name, str) else name[0]: next(values)
-        if isinstance(name, str)
-        else unflatten(name[1], values)
-        for name in shape
-    }
-
-
-def paths_of(shape: Shape, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """The names of every value of such a sample, in the order of its values."""
-    for name in shape:
-        if isinstance(name, str):
-            yield (*above, name)
-        else:
-            yield from paths_of(name[1], (*above, name[0]))
-
-
-def _as_shape(raw: Any) -> Shape:
-    """A shape as it comes out of JSON, with tuples again. Raises TypeError or ValueError when it is none."""
-    names: list[str | tuple[str, Shape]] = []
-    for item in raw:
-        if isinstance(item, str):
-            names.append(item)
-        else:
-            name, below = item
-            names.append((str(name), _as_shape(below)))
-    return tuple(names)
-
-
-def runs(samples: Iterable[tuple[float, Data]]) -> Iterator[tuple[Shape, list[float], list[list[Any]]]]:
-    """Neighbours of one shape together: their times, and their values as rows."""
-    shape: Shape | None = None
-    times: list[float] = []
-    rows: list[list[Any]] = []
-    for time, data in samples:
-        next_shape, values = flatten(data)
-        if next_shape != shape:
-            if shape is not None:
-                yield shape, times, rows
-            shape, times, rows = next_shape, [], []
-        times.append(time)
-        rows.append(values)
-    if shape is not None:
-        yield shape, times, rows
-
-
-def _decode_payload(payload: bytes) -> list[tuple[float, Data]]:
-    (head_bytes,) = struct.unpack_from("<I", payload)
-    head = _read_head(memoryview(payload)[4 : 4 + head_bytes])
-    shapes = [_as_shape(raw) for raw in head.shapes]
-    paths = [list(paths_of(shape)) for shape in shapes]
-    lengths = {path: 0 for shape_paths in paths for path in shape_paths}
-    cells = 0
-    for number, length in head.runs:
-        cells += (len(paths[number]) + 1) * length
-        if number < 0 or length < 1 or cells > MAX_CELLS:
-            raise ValueError("chunk has an impossible run")
-        for path in paths[number]:
-            lengths[path] += length
-    if head.count != sum(length for _, length in head.runs):
-        raise ValueError("chunk has another number of samples than it says")
-    reader = Reader(payload, 4 + head_bytes, iter(head.others))
-    times = reader.column(head.count)
-    columns = {path: iter(reader.column(length)) for path, length in lengths.items()}
-    if reader.at != len(payload):
-        raise ValueError("chunk has bytes too many")
-    data: list[Data] = []
-    for number, length in head.runs:
-        rows = zip(*(columns[path] for path in paths[number]), strict=True) if paths[number] else repeat(())
-        data += [unflatten(shapes[number], iter(row)) for _, row in zip(range(length), rows, strict=False)]
-    return list(zip(times, data, strict=True))
-
-
-def _pack(column: list[Any], others: list[list[Any]]) -> bytes:
-    """A column as bytes. One that is not all floats or all integers of common size goes to ``others``."""
-    kinds = set(map(type, column))
-    if kinds == {int} and max(map(int.bit_length, column)) <= _MAX_BITS:
-        return pack_integers(column, 0)
-    if kinds == {float}:
-        for number, scale in enumerate(_SCALES[1:], 1):
-            integers = _scaled(column, scale)
-            if integers is not None:
-                return pack_integers(integers, number)
-        return struct.pack(f"<B{len(column)}d", _DOUBLES, *column)
-    others.append(column)
-    return bytes((_OTHER,))
-
-
-def _scaled(column: list[float], scale: float) -> list[int] | None:
-    """The integers which divided by scale are the column to the last bit, None when there are none."""
+def read(chunk: bytes) -> Table:
+    """What ``write`` was given, of any version. Raises ValueError for anything that no ``write`` gave."""
+    version = chunk[:1]
+    if version == _V1:
+        return table(decode(chunk))
+    if version == _QUICK:
+        try:
+            return _read_quickly(_inflated(chunk))
+        except (*_DAMAGES, msgspec.MsgspecError) as error:
+            raise ValueError(f"chunk is damaged: {error}") from error
+    if version not in (_DEFLATED, _PLAIN):
+        raise ValueError(f"chunk version {version.hex() or 'missing'} is not known")
     try:
-        for value in column[:4]:  # most scales that do not fit are found out here
-            if round(value * scale) / scale != value:
-                return None
-        integers = [round(value * scale) for value in column]
-        back = [integer / scale for integer in integers]
-    except (OverflowError, ValueError):  # an infinity, not a number
-        return None
-    if max(map(int.bit_length, integers)) > _MAX_BITS:
-        return None
-    # Compared as bytes, for -0.0 equals 0.0.
-    return integers if array("d", back).tobytes() == array("d", column).tobytes() else None
+        reader = _Reader(_inflated(chunk) if version == _DEFLATED else chunk[1:])
+        count = reader.number()
+        times = values(reader.column(count))
+        data = reader.column(count)
+    except _DAMAGES as error:
+        raise ValueError(f"chunk is damaged: {error}") from error
+    if reader.at != len(reader.payload):
+        raise ValueError("chunk has bytes too many")
+    if not {*map(type, times)} <= {float, int} or (count and not isinstance(data, Records)):
+        raise ValueError("chunk is of no samples")
+    return Table(times, data)
 
 
-def pack_integers(integers: list[int], scale_number: int = 0) -> bytes:
-    """Form, leading numbers, residues; of the three orders of differences the one with the fewest bits.
-
-    Order 0: the median, then each distance to it. Order 1: the first, then each distance to the one before.
-    Order 2: the first, the first distance, then each change of the distance.
-    """
-    if not integers:
-        return b""
-    median = sorted(integers)[len(integers) // 2]
-    distances = list(map(sub, integers[1:], integers))
-    choices = [([median], [integer - median for integer in integers]), (integers[:1], distances)]
-    if distances:
-        choices.append(([integers[0], distances[0]], list(map(sub, distances[1:], distances))))
-    bits = [sum(map(int.bit_length, residues)) for _, residues in choices]
-    order = bits.index(min(bits))
-    leading, residues = choices[order]
-    return bytes((_FIRST_FORM + scale_number * _ORDERS + order,)) + _varints(leading) + _varints(residues)
+def _payload(of: Table) -> tuple[bytes, bytes]:
+    """The times, and the data."""
+    writer = _Writer()
+    try:
+        writer.add(varint(len(of)))
+        writer.column(column(of.times))
+        times, writer.pieces = b"".join(writer.pieces), []
+        writer.column(of.data)
+    except (KeyError, RecursionError) as error:
+        raise ValueError(f"not JSON, or nested too deeply: {error}") from error
+    return times, b"".join(writer.pieces)
 
 
-def _varints(integers: list[int]) -> bytes:
-    """Each integer zigzagged (0, -1, 1, -2, ...), then 7 bits a byte, lowest first, the top bit set but in the last."""
-    unsigned = [integer << 1 if integer >= 0 else ~(integer << 1) for integer in integers]
-    if max(unsigned, default=0) < 0x80:
-        return bytes(unsigned)
-    packed = bytearray()
-    for rest in unsigned:
-        while rest > 0x7F:
-            packed.append(rest & 0x7F | 0x80)
-            rest >>= 7
-        packed.append(rest)
-    return bytes(packed)
+def _inflated(chunk: bytes) -> bytes:
+    inflater = zlib.decompressobj()
+    payload = inflater.decompress(memoryview(chunk)[1:], MAX_PAYLOAD_BYTES + 1)
+    if not inflater.eof or inflater.unused_data:
+        raise ValueError("chunk is cut off, too long or too large")
+    return payload
 
 
-class Reader:
+class _Writer:
+    """pieces: the payload so far."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+        self._cells = 0
+        self._bytes = 0
+
+    def add(self, *pieces: bytes) -> None:
+        self.pieces += pieces
+        self._bytes += sum(map(len, pieces))
+        if self._bytes > MAX_PAYLOAD_BYTES:
+            raise ValueError(f"more than {MAX_PAYLOAD_BYTES} bytes in one chunk")
+
+    def column(self, of: Column) -> None:
+        match of:
+            case Numbers():
+                self._count(len(of.integers))
+                form = _SCALED + SCALES.index(of.scale) if of.scale else _INTEGERS
+                self.add(bytes((form,)), pack(of.integers))
+            case Plain():
+                self._plain(of.values)
+            case Lists():
+                self._count(len(of.lengths))
+                self.add(bytes((_LISTS,)), pack(of.lengths))
+                self.column(of.items)
+            case Records():
+                self._records(of)
+
+    def _count(self, cells: int) -> None:
+        self._cells += cells
+        if self._cells > MAX_CELLS:
+            raise ValueError(f"more than {MAX_CELLS} values in one chunk")
+
+    def _plain(self, of: list[Any]) -> None:
+        self._count(len(of))
+        kinds = set(map(type, of))
+        if len(kinds) > 1:
+            codes, parts = each_kind(of, _KINDS)
+            self.add(bytes((_MIXED,)), pack(codes))
+            for part in filter(None, parts):
+                self.column(column(part))
+        elif not kinds or kinds == {type(None)}:
+            self.add(bytes((_NULLS,)))
+        elif kinds == {bool}:
+            self.add(bytes((_YES_OR_NO,)), pack(list(map(int, of))))
+        elif kinds == {float}:
+            self.add(bytes((_DOUBLES,)), *_planes(of))
+        elif kinds == {int}:
+            self.add(bytes((_LARGE,)))
+            self._texts([f"{number:x}" for number in of])
+        elif kinds == {str}:
+            self.add(bytes((_TEXTS,)))
+            self._texts(of)
+        else:
+            raise KeyError(f"a value is {kinds.pop().__name__}")
+
+    def _texts(self, texts: list[str]) -> None:
+        places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
+        self.add(varint(len(places)), *map(_text, places), pack(list(map(places.__getitem__, texts))))
+
+    def _records(self, of: Records) -> None:
+        self._count(sum(length for _, length in of.runs))
+        self.add(bytes((_OBJECTS,)), varint(len(of.shapes)))
+        for shape in of.shapes:
+            self.add(varint(len(shape)), *map(_text, shape))
+        self.add(varint(len(of.runs)), *(varint(number) + varint(length) for number, length in of.runs))
+        for below in of.columns.values():
+            self.column(below)
+
+
+class _Reader:
     """Takes one column after the other from a payload. at: the next byte."""
 
-    def __init__(self, payload: bytes, at: int, others: Iterator[list[Any]] | None = None) -> None:
-        self.at = at
-        self._payload = payload
-        self._others = others or iter(())
+    def __init__(self, payload: bytes) -> None:
+        self.at = 0
+        self.payload = payload
+        self._cells = 0
 
-    def column(self, count: int) -> list[Any]:
-        form = self._payload[self.at]
+    def number(self) -> int:
+        number, self.at = read_varint(self.payload, self.at)
+        if number < 0:
+            raise ValueError("chunk has a negative number")
+        return number
+
+    def column(self, count: int) -> Column:
+        self._cells += count
+        if self._cells > MAX_CELLS:
+            raise ValueError("chunk has too many values")
+        form = self.payload[self.at]
         self.at += 1
-        if form == _OTHER:
-            column = next(self._others, [])
-            if len(column) != count:
-                raise ValueError("chunk has a column of the wrong length")
-            return column
-        if form == _DOUBLES:
-            return self.doubles(count)
-        scale_number, order = divmod(form - _FIRST_FORM, _ORDERS)
-        scale = _SCALES[scale_number]
-        integers = self._integers(order, count)
-        return [integer / scale for integer in integers] if scale else integers
+        if form > _SCALED:
+            return Numbers(SCALES[form - _SCALED], self._integers(count))
+        match form:
+            case 0:
+                return Plain([None] * count)
+            case 1:
+                return Plain(list(map(bool, self._integers(count))))
+            case 2:
+                return Numbers(0, self._integers(count))
+            case 3:
+                return Plain(self._doubles(count))
+            case 4:
+                return Plain(self._texts(count))
+            case 5:
+                return Plain([int(digits, 16) for digits in self._texts(count)])
+            case 6:
+                lengths = self._integers(count)
+                if min(lengths, default=0) < 0:
+                    raise ValueError("chunk has a list of negative length")
+                return Lists(lengths, self.column(sum(lengths)))
+            case 7:
+                return self._records(count)
+            case 8:
+                return self._mixed(count)
+            case _:
+                raise ValueError(f"chunk has a column of form {form}")
 
-    def doubles(self, count: int) -> list[float]:
-        doubles = struct.unpack_from(f"<{count}d", self._payload, self.at)
-        self.at += 8 * count
-        return list(doubles)
+    def _integers(self, count: int) -> list[int]:
+        integers, self.at = unpack(self.payload, self.at, count)
+        return integers
 
-    def integers(self, count: int) -> list[int]:
-        """What ``pack_integers`` made of so many."""
-        if not count:
-            return []
-        form = self._payload[self.at]
-        self.at += 1
-        return self._integers(form - _FIRST_FORM, count)
+    def _cut(self, length: int) -> bytes:
+        if self.at + length > len(self.payload):
+            raise ValueError("chunk is cut off")
+        self.at += length
+        return self.payload[self.at - length : self.at]
 
-    def _integers(self, order: int, count: int) -> list[int]:
-        leading = self._varints(max(order, 1))
-        residues = self._varints(count - order)
-        if order == 0:
-            return [leading[0] + residue for residue in residues]
-        if order == 2:
-            residues = list(accumulate(residues, initial=leading[1]))
-        return list(accumulate(residues, initial=leading[0]))
+    def _doubles(self, count: int) -> list[float]:
+        raw = bytearray(8 * count)
+        for plane in range(8):
+            raw[plane::8] = self._cut(count)
+        doubles = array("d")
+        doubles.frombytes(raw)
+        if byteorder == "big":
+            doubles.byteswap()
+        return doubles.tolist()
 
-    def _varints(self, count: int) -> list[int]:
-        short = self._payload[self.at : self.at + count]
-        if short.isascii() and len(short) == count:  # each in one byte
-            self.at += count
-            unsigned = list(short)
-        else:
-            unsigned = [self._varint() for _ in range(count)]
-        return [number >> 1 if not number & 1 else ~(number >> 1) for number in unsigned]
+    def _texts(self, count: int) -> list[str]:
+        texts = [self._text() for _ in range(self._few())]
+        places = self._integers(count)
+        if min(places, default=0) < 0:
+            raise ValueError("chunk has an impossible place")
+        return list(map(texts.__getitem__, places))
 
-    def _varint(self) -> int:
-        number = shift = 0
-        while (byte := self._payload[self.at]) > 0x7F:
-            if shift > _MAX_BITS:
-                raise ValueError("chunk has a number too large")
-            number |= (byte & 0x7F) << shift
-            shift += 7
-            self.at += 1
-        self.at += 1
-        return number | byte << shift
+    def _text(self) -> str:
+        return self._cut(self.number()).decode(errors="surrogatepass")
+
+    def _few(self) -> int:
+        """A number of things of which each has a byte at least."""
+        number = self.number()
+        if number > len(self.payload):
+            raise ValueError("chunk is cut off")
+        return number
+
+    def _records(self, count: int) -> Records:
+        shapes = [tuple(self._text() for _ in range(self._few())) for _ in range(self._few())]
+        runs = [(self.number(), self.number()) for _ in range(self._few())]
+        if sum(length for _, length in runs) != count or any(len(set(shape)) != len(shape) for shape in shapes):
+            raise ValueError("chunk has another number of objects than it says")
+        names = dict.fromkeys(name for number, _ in runs for name in shapes[number])
+        records = Records(shapes, runs, dict.fromkeys(names, Plain([])))
+        for name, rows in records.parts().items():
+            records.columns[name] = self.column(rows)
+        return records
+
+    def _mixed(self, count: int) -> Plain:
+        kinds = self._integers(count)
+        parts = {}
+        for kind in sorted(set(kinds)):
+            part = values(self.column(kinds.count(kind)))
+            if {*map(type, part)} != {_KINDS[kind]} or kind < 0:
+                raise ValueError("chunk has a value of another kind than it says")
+            parts[kind] = iter(part)
+        return Plain([next(parts[kind]) for kind in kinds])
+
+
+def _text(text: str) -> bytes:
+    encoded = text.encode(errors="surrogatepass")
+    return varint(len(encoded)) + encoded
+
+
+def _planes(floats: list[float]) -> list[bytes]:
+    doubles = array("d", floats)
+    if byteorder == "big":
+        doubles.byteswap()
+    raw = doubles.tobytes()
+    return [raw[plane::8] for plane in range(8)]

@@ -6,19 +6,17 @@ Numbers with few decimals are added up as integers, so that no order in which pa
 from __future__ import annotations
 
 import math
-import struct
-import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import groupby
-from operator import add, mul, sub
-from typing import TypeAlias, cast
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, groupby, pairwise
+from typing import NamedTuple, TypeAlias, cast
 
-import msgspec
 from msgspec import Struct
 
-from hbd.columns import pack, unpack
-from hbd.history import paths_of, runs
+from hbd.history import Table, table
 from hbd.model import Data
+from hbd.tables import Numbers, Plain, leaves, values
+from hbd.tables import column as as_column
 
 MINUTE, QUARTER, HOUR, DAY = 60, 900, 3600, 86_400
 TIERS = (MINUTE, QUARTER, HOUR, DAY)
@@ -31,8 +29,6 @@ _SCALES = (1, 10, 100, 1_000, 10_000, 100_000, 1_000_000)
 _BIGGEST = 1 << 40  # so that sums of a day's values can be packed
 _NUMBERS = {int, float}
 _MOST = 1e300  # what is larger is no number that anybody measured, and a sum of some would be none
-_VERSION = b"\1"
-_MAX_PAYLOAD_BYTES = 8 << 20
 
 
 class Bucket(Struct, frozen=True, gc=False):
@@ -46,7 +42,7 @@ class Bucket(Struct, frozen=True, gc=False):
     last: float
 
 
-class Column(Struct, gc=False):
+class Column(Struct, array_like=True, gc=False):
     """One metric over some buckets, oldest first; the lists are of one length.
 
     starts: Unix seconds. scale: the numbers are integers, and divided by it they are the values; 0: they are floats.
@@ -61,6 +57,9 @@ class Column(Struct, gc=False):
     totals: list[Number]
     lasts: list[Number]
 
+    def numbers(self) -> tuple[list[Number], list[Number], list[Number], list[Number]]:
+        return self.lows, self.highs, self.totals, self.lasts
+
     def buckets(self) -> Iterator[Bucket]:
         by = self.scale or 1
         for start, count, low, high, total, last in zip(
@@ -73,123 +72,198 @@ Rolled: TypeAlias = dict[Path, Column]
 """All metrics of one plugin"""
 
 
-def roll(samples: Iterable[tuple[float, Data]], seconds: int) -> Rolled:
+def roll(samples: Sequence[tuple[float, Data]], seconds: int) -> Rolled:
     """The samples of one plugin (Unix seconds, data), oldest first, in buckets of that length.
 
     Only numbers are rolled up: no texts, no booleans, no rows of tables.
     """
-    times, values = _columns(samples)
-    spans: dict[tuple[float, ...], list[tuple[int, int, int]]] = {}
+    return roll_table(table(samples), seconds)
+
+
+def roll_table(samples: Table, seconds: int) -> Rolled:
+    """The same of a table."""
+    grids: dict[int, _Grid] = {}
     rolled: Rolled = {}
-    for path, column in values.items():
-        moments = tuple(times[path])
-        parts = spans.get(moments)
-        if parts is None:
-            parts = spans[moments] = list(_parts(moments, seconds))
-        scale, numbers = _scaled(column)
-        pieces = [numbers[first:end] for _, first, end in parts]
-        rolled[path] = Column(
-            scale,
-            [start for start, _, _ in parts],
-            [end - first for _, first, end in parts],
-            list(map(min, pieces)),
-            list(map(max, pieces)),
-            list(map(sum if scale else math.fsum, pieces)),
-            [piece[-1] for piece in pieces],
-        )
+    for path, times, numbers in _numbers_in(samples):
+        grid = grids.get(id(times))
+        if grid is None:
+            grid = grids[id(times)] = _grid(times, seconds)
+        column = _rolled(numbers, grid)
+        before = rolled.get(path)
+        rolled[path] = column if before is None else _together([before, column], {})
     return rolled
 
 
 def columns_of(samples: Iterable[tuple[float, Data]]) -> dict[Path, list[Bucket]]:
     """Each number of the samples of one plugin as a bucket of its own, at its own time."""
-    times, values = _columns(samples)
-    return {
-        path: [Bucket(time, 1, value, value, value, value) for time, value in zip(times[path], column, strict=True)]
-        for path, column in values.items()
-    }
+    return columns_of_table(table(list(samples)), lambda _: True)
+
+
+def columns_of_table(samples: Table, wanted: Callable[[Path], bool]) -> dict[Path, list[Bucket]]:
+    """The same of a table, and only of the columns that are wanted."""
+    found: dict[Path, list[Bucket]] = {}
+    for path, times, numbers in _numbers_in(samples):
+        if wanted(path):
+            buckets = [
+                Bucket(time, 1, value, value, value, value) for time, value in zip(times, values(numbers), strict=True)
+            ]
+            before = found.get(path)
+            found[path] = buckets if before is None else sorted(before + buckets, key=lambda bucket: bucket.start)
+    return found
 
 
 def merge(earlier: Rolled, later: Rolled) -> Rolled:
     """Both together. In a bucket that both have a part of, the last value is that of ``later``."""
-    merged = dict(earlier)
-    for path, column in later.items():
-        before = merged.get(path)
-        merged[path] = column if before is None else _merge(before, column)
-    return merged
+    return merged([{"": earlier}, {"": later}])[""]
+
+
+def merged(parts: Iterable[Mapping[str, Rolled]]) -> dict[str, Rolled]:
+    """By plugin; parts are in the order in which they were measured."""
+    columns: dict[str, dict[Path, list[Column]]] = {}
+    for part in parts:
+        for plugin, rolled in part.items():
+            found = columns.setdefault(plugin, {})
+            for path, column in rolled.items():
+                found.setdefault(path, []).append(column)
+    known: _Known = {}
+    return {
+        plugin: {path: _together(each, known) for path, each in by_path.items()} for plugin, by_path in columns.items()
+    }
 
 
 def coarsen(rolled: Rolled, seconds: int) -> Rolled:
     """The same in buckets of that length, which holds a whole number of those that there are."""
-    return {
-        path: _join(column, [start - start % seconds for start in column.starts]) for path, column in rolled.items()
-    }
+    coarse: Rolled = {}
+    known: dict[int, list[tuple[int, int, int]]] = {}
+    shared: dict[int, tuple[list[int], list[int]]] = {}
+    for path, column in rolled.items():
+        key = id(column.starts)
+        spans = known.get(key)
+        if spans is None:
+            spans = known[key] = list(_spans([start - start % seconds for start in column.starts]))
+        coarse[path] = _join(column, spans, shared)
+    return coarse
 
 
 def between(rolled: Rolled, first: float, end: float) -> Rolled:
     """Only the buckets that begin in that time (Unix seconds), the end left out."""
     found = {}
     for path, column in rolled.items():
-        keep = [place for place, start in enumerate(column.starts) if first <= start < end]
-        if keep:
-            found[path] = column if len(keep) == len(column.starts) else _picked(column, keep)
+        begin, stop = bisect_left(column.starts, first), bisect_left(column.starts, end)
+        if begin < stop:
+            whole = begin == 0 and stop == len(column.starts)
+            found[path] = column if whole else _picked(column, slice(begin, stop))
     return found
 
 
 # ------------------------------------------------------------------------------------------------------------- columns
 
 
-def _columns(samples: Iterable[tuple[float, Data]]) -> tuple[dict[Path, list[float]], dict[Path, list[Number]]]:
-    """The times and the values of every number."""
-    times: dict[Path, list[float]] = {}
-    values: dict[Path, list[Number]] = {}
-    for shape, moments, rows in runs(samples):
-        for path, column in zip(paths_of(shape), zip(*rows, strict=True), strict=True):
-            kinds = set(map(type, column))
-            if kinds <= _NUMBERS and min(column) >= -_MOST and max(column) <= _MOST:
-                times.setdefault(path, []).extend(moments)
-                values.setdefault(path, []).extend(column)
-            elif not kinds.isdisjoint(_NUMBERS):
-                known = [(at, value) for at, value in zip(moments, column, strict=True) if _can_be_added(value)]
-                times.setdefault(path, []).extend(at for at, _ in known)
-                values.setdefault(path, []).extend(value for _, value in known)
-    return times, values
+class _Grid(NamedTuple):
+    """The buckets of some moments. spans: where the moments of each begin and end."""
+
+    starts: list[int]
+    counts: list[int]
+    spans: list[tuple[int, int]]
+
+
+_Known: TypeAlias = dict[tuple[int, ...], tuple[list[int], list[int]] | None]
+"""ids of lists of starts → them and their counts in a row; None: they are not in a row"""
+
+
+def _numbers_in(samples: Table) -> Iterator[tuple[Path, list[float], Numbers | Plain]]:
+    """Path, times and values of every column of numbers; of others the numbers in them, where there are any."""
+    for path, times, column in leaves(samples.data, samples.times):
+        if isinstance(column, Numbers):
+            if column.integers:
+                yield path, times, column
+        elif not _NUMBERS.isdisjoint(map(type, column.values)):
+            known = [(at, value) for at, value in zip(times, column.values, strict=True) if _can_be_added(value)]
+            if known:
+                yield path, [at for at, _ in known], Plain([value for _, value in known])
 
 
 def _can_be_added(value: object) -> bool:
     return type(value) in _NUMBERS and -_MOST <= cast(Number, value) <= _MOST
 
 
-def _parts(times: Sequence[float], seconds: int) -> Iterator[tuple[int, int, int]]:
-    """(start of a bucket, its first sample, the one behind its last)."""
+def _grid(times: Sequence[float], seconds: int) -> _Grid:
+    found = list(_spans([int(time // seconds) * seconds for time in times]))
+    return _Grid(
+        [start for start, _, _ in found],
+        [end - begin for _, begin, end in found],
+        [(begin, end) for _, begin, end in found],
+    )
+
+
+def _spans(starts: Sequence[int]) -> Iterator[tuple[int, int, int]]:
+    """(start of a bucket, the first place that has it, the one behind the last); all of one start are neighbours."""
     place = 0
-    for start, group in groupby(int(time // seconds) * seconds for time in times):
-        length = sum(1 for _ in group)
-        yield start, place, place + length
-        place += length
+    for start, same in groupby(starts):
+        end = place + sum(1 for _ in same)
+        yield start, place, end
+        place = end
 
 
-def _scaled(column: Sequence[Number]) -> tuple[int, list[Number]]:
-    """The smallest scale at which all are integers, and those; 0 and floats when there is none."""
-    for scale in _SCALES:
-        try:
-            if any(round(value * scale) / scale != value for value in column[:4]):  # here most that do not fit are seen
-                continue
-            numbers: list[Number] = [round(value * scale) for value in column]
-            if all(number / scale == value for number, value in zip(numbers, column, strict=True)) and (
-                max(map(abs, numbers)) < _BIGGEST
-            ):
-                return scale, numbers
-        except (OverflowError, ValueError):  # an infinity, not a number: no sample has one
-            break
-    return 0, [float(value) for value in column]
+def _rolled(column: Numbers | Plain, grid: _Grid) -> Column:
+    # What is plain are floats and integers, or some that are very large.
+    same = as_column(list(map(float, column.values))) if isinstance(column, Plain) else column
+    if isinstance(same, Numbers) and (scale := same.scale or 1) in _SCALES:
+        exact = _in_buckets(scale, cast(list[Number], same.integers), grid)
+        if min(exact.lows) > -_BIGGEST and max(exact.highs) < _BIGGEST:
+            return exact
+    return _in_buckets(0, list(map(float, values(same))), grid)
 
 
-def _common_scale(one: Column, other: Column) -> int:
+def _in_buckets(scale: int, numbers: list[Number], grid: _Grid) -> Column:
+    starts, counts, spans = grid
+    first = numbers[0]
+    if scale and numbers.count(first) == len(numbers):
+        same = [first] * len(starts)
+        return Column(scale, starts, counts, same, same, [first * count for count in counts], same)
+    pieces = [numbers[begin:end] for begin, end in spans]
+    lasts = [piece[-1] for piece in pieces]
+    add = sum if scale else math.fsum
+    return Column(scale, starts, counts, list(map(min, pieces)), list(map(max, pieces)), list(map(add, pieces)), lasts)
+
+
+def _together(columns: Sequence[Column], known: _Known) -> Column:
+    """One behind the other, or where they overlap put together bucket by bucket."""
+    if len(columns) == 1:
+        return columns[0]
+    scale = _common_scale(columns)
+    columns = [_rescaled(column, scale) for column in columns]
+    key = tuple(id(column.starts) for column in columns)
+    if key not in known:
+        ordered = all(
+            one.starts and other.starts and one.starts[-1] < other.starts[0] for one, other in pairwise(columns)
+        )
+        starts = list(chain.from_iterable(column.starts for column in columns))
+        known[key] = (starts, list(chain.from_iterable(column.counts for column in columns))) if ordered else None
+    grid = known[key]
+    starts, counts = grid or (
+        list(chain.from_iterable(column.starts for column in columns)),
+        list(chain.from_iterable(column.counts for column in columns)),
+    )
+    lists = (
+        list(chain.from_iterable(numbers)) for numbers in zip(*(column.numbers() for column in columns), strict=True)
+    )
+    both = Column(scale, starts, counts, *lists)
+    if grid is not None:
+        return both
+    order = sorted(range(len(starts)), key=starts.__getitem__)  # stable: the later part stays behind
+    both = _ordered(both, order)
+    return _join(both, list(_spans(both.starts)), {})
+
+
+def _common_scale(columns: Sequence[Column]) -> int:
     """0 where there is none, or the numbers would become too large with it."""
-    scale = max(one.scale, other.scale) if one.scale and other.scale else 0
-    for column in (one, other):
-        if scale and max(map(abs, (*column.lows, *column.highs))) * (scale // column.scale) >= _BIGGEST:
-            return 0
+    scales = {column.scale for column in columns}
+    scale = max(scales) if 0 not in scales else 0
+    if len(scales) > 1:
+        for column in columns:
+            if scale and max(map(abs, (*column.lows, *column.highs))) * (scale // column.scale) >= _BIGGEST:
+                return 0
     return scale
 
 
@@ -198,152 +272,43 @@ def _rescaled(column: Column, scale: int) -> Column:
         return column
     if not scale:
         by = column.scale
-        lists = [[number / by for number in numbers] for numbers in _numbers(column)]
+        lists = [[number / by for number in numbers] for numbers in column.numbers()]
     else:
         factor = scale // column.scale
-        lists = [[number * factor for number in numbers] for numbers in _numbers(column)]
+        lists = [[number * factor for number in numbers] for numbers in column.numbers()]
     return Column(scale, column.starts, column.counts, *lists)
 
 
-def _numbers(column: Column) -> tuple[list[Number], list[Number], list[Number], list[Number]]:
-    return column.lows, column.highs, column.totals, column.lasts
-
-
-def _merge(earlier: Column, later: Column) -> Column:
-    scale = _common_scale(earlier, later)
-    earlier, later = _rescaled(earlier, scale), _rescaled(later, scale)
-    if earlier.starts and later.starts and later.starts[0] > earlier.starts[-1]:
-        return _appended(earlier, later)
-    both = _appended(earlier, later)
-    order = sorted(range(len(both.starts)), key=both.starts.__getitem__)  # stable: the later part stays behind
-    both = _picked(both, order)
-    return _join(both, both.starts)
-
-
-def _appended(first: Column, second: Column) -> Column:
+def _picked(column: Column, part: slice) -> Column:
     return Column(
-        first.scale,
-        first.starts + second.starts,
-        first.counts + second.counts,
-        *(a + b for a, b in zip(_numbers(first), _numbers(second), strict=True)),
+        column.scale, column.starts[part], column.counts[part], *(numbers[part] for numbers in column.numbers())
     )
 
 
-def _picked(column: Column, places: Sequence[int]) -> Column:
+def _ordered(column: Column, places: Sequence[int]) -> Column:
     return Column(
         column.scale,
         [column.starts[place] for place in places],
         [column.counts[place] for place in places],
-        *([numbers[place] for place in places] for numbers in _numbers(column)),
+        *([numbers[place] for place in places] for numbers in column.numbers()),
     )
 
 
-def _join(column: Column, starts: Sequence[int]) -> Column:
-    """The same column with these starts, neighbours of one start made one."""
+def _join(
+    column: Column, spans: Sequence[tuple[int, int, int]], shared: dict[int, tuple[list[int], list[int]]]
+) -> Column:
+    """The same column with the buckets of a span made one. shared: starts and counts by the id of those before."""
+    grid = shared.get(id(column.starts))
+    if grid is None:
+        counts = [sum(column.counts[begin:end]) for _, begin, end in spans]
+        grid = shared[id(column.starts)] = [start for start, _, _ in spans], counts
+    lows, highs, totals, lasts = column.numbers()
     add = sum if column.scale else math.fsum
-    joined = Column(column.scale, [], [], [], [], [], [])
-    place = 0
-    for start, group in groupby(starts):
-        end = place + sum(1 for _ in group)
-        joined.starts.append(start)
-        joined.counts.append(sum(column.counts[place:end]))
-        joined.lows.append(min(column.lows[place:end]))
-        joined.highs.append(max(column.highs[place:end]))
-        joined.totals.append(add(column.totals[place:end]))
-        joined.lasts.append(column.lasts[end - 1])
-        place = end
-    return joined
-
-
-# ------------------------------------------------------------------------------------------------------------- on disk
-
-
-class _Head(Struct, array_like=True, frozen=True):
-    """grids: distinct (starts, counts), each as (number of buckets). columns: (path, scale, number of its grid)."""
-
-    seconds: int
-    grids: list[int]
-    columns: list[tuple[list[str], int, int]]
-
-
-_read_head = msgspec.json.Decoder(_Head).decode
-_write_head = msgspec.json.Encoder().encode
-
-
-def encode(rolled: Rolled, seconds: int) -> bytes:
-    """The rollups of one plugin as bytes::
-
-    byte 1, then deflated: u32 length of the head, head (JSON), then of every grid its starts and counts, then of
-    every column lows, highs above them, lasts above them, totals above count * low; floats as doubles
-    """
-    grids: dict[tuple[tuple[int, ...], tuple[int, ...]], int] = {}
-    columns, packed = [], []
-    for path, column in rolled.items():
-        grid = grids.setdefault((tuple(column.starts), tuple(column.counts)), len(grids))
-        columns.append((list(path), column.scale, grid))
-        packed.append(_packed(column))
-    head = _write_head(_Head(seconds, [len(starts) for starts, _ in grids], columns))
-    shared = b"".join(pack([start // seconds for start in starts]) + pack(counts) for starts, counts in grids)
-    return _VERSION + zlib.compress(b"".join((struct.pack("<I", len(head)), head, shared, *packed)), 6)
-
-
-def decode(data: bytes) -> Rolled:
-    """What ``encode`` was given. Raises ValueError for anything that no ``encode`` gave."""
-    if data[:1] != _VERSION:
-        raise ValueError(f"rollups of version {data[:1].hex() or 'missing'} are not known")
-    inflater = zlib.decompressobj()
-    try:
-        payload = inflater.decompress(memoryview(data)[1:], _MAX_PAYLOAD_BYTES + 1)
-        if not inflater.eof or inflater.unused_data:
-            raise ValueError("rollups are cut off, too long or too large")
-        (length,) = struct.unpack_from("<I", payload)
-        head = _read_head(memoryview(payload)[4 : 4 + length])
-        at = 4 + length
-        grids = []
-        for count in head.grids:
-            numbers, at = unpack(payload, at, count)
-            counts, at = unpack(payload, at, count)
-            grids.append(([number * head.seconds for number in numbers], counts))
-        rolled: Rolled = {}
-        for path, scale, grid in head.columns:
-            rolled[tuple(path)], at = _unpacked(payload, at, scale, *grids[grid])
-    except (zlib.error, struct.error, ArithmeticError, LookupError, TypeError, msgspec.MsgspecError) as error:
-        raise ValueError(f"rollups are damaged: {error}") from error
-    if at != len(payload):
-        raise ValueError("rollups have bytes too many")
-    return rolled
-
-
-def _packed(column: Column) -> bytes:
-    if not column.scale:
-        return b"".join(struct.pack(f"<{len(numbers)}d", *numbers) for numbers in _numbers(column))
-    lows, highs, totals, lasts = (cast(list[int], numbers) for numbers in _numbers(column))
-    above = [total - low * count for total, low, count in zip(totals, lows, column.counts, strict=True)]
-    columns = (lows, list(map(sub, highs, lows)), above, list(map(sub, lasts, lows)))
-    return b"".join(map(pack, columns))
-
-
-def _unpacked(payload: bytes, at: int, scale: int, starts: list[int], counts: list[int]) -> tuple[Column, int]:
-    """A column, and the place behind it."""
-    count = len(starts)
-    if not scale:
-        size = struct.calcsize(f"<{count}d")
-        parts = (list(struct.unpack_from(f"<{count}d", payload, at + place * size)) for place in range(4))
-        return Column(scale, starts, counts, *parts), at + 4 * size
-    lows, at = unpack(payload, at, count)
-    highs, at = unpack(payload, at, count)
-    above, at = unpack(payload, at, count)
-    lasts, at = unpack(payload, at, count)
-    totals: list[Number] = list(map(add, above, map(mul, lows, counts)))
-    column = Column(scale, starts, counts, list(lows), list(map(add, highs, lows)), totals, list(map(add, lasts, lows)))
-    return column, at
-
-
-def merged(parts: Iterable[Mapping[str, Rolled]]) -> dict[str, Rolled]:
-    """By plugin; parts are in the order in which they were measured."""
-    found: dict[str, Rolled] = {}
-    for part in parts:
-        for plugin, rolled in part.items():
-            before = found.get(plugin)
-            found[plugin] = rolled if before is None else merge(before, rolled)
-    return found
+    return Column(
+        column.scale,
+        *grid,
+        [min(lows[begin:end]) for _, begin, end in spans],
+        [max(highs[begin:end]) for _, begin, end in spans],
+        [add(totals[begin:end]) for _, begin, end in spans],
+        [lasts[end - 1] for _, _, end in spans],
+    )

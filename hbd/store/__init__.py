@@ -10,8 +10,9 @@ from typing import Any
 from msgspec import Struct, field
 
 from hbd.alerts import AlertEvent, AlertRow
+from hbd.availability import Unseen
 from hbd.derived import TrendRow
-from hbd.model import Message, Report, State
+from hbd.model import Message, Report, State, Transition
 from hbd.notices import NoticeRow
 from hbd.processes import ProcessSample
 from hbd.stats import Stats
@@ -22,11 +23,13 @@ from hbd.store import messages as _messages
 from hbd.store import notices as _notices
 from hbd.store import processes as _processes
 from hbd.store import samples as _samples
+from hbd.store import transitions as _transitions
 from hbd.store import trends as _trends
 from hbd.store.accounts import AccountTables
 from hbd.store.alerts import AlertTables
 from hbd.store.audit import AuditLog
 from hbd.store.channels import ChannelTables
+from hbd.store.chronicle import ChronicleTables
 from hbd.store.commands import CommandTables
 from hbd.store.database import Database
 from hbd.store.deployments import DeploymentTables
@@ -36,11 +39,13 @@ from hbd.store.hosts import BeatRow, ConnectionRow, HostTables
 from hbd.store.hushing import HushTables
 from hbd.store.jobs import JobTables
 from hbd.store.messages import Messages
+from hbd.store.mishaps import Mishaps
 from hbd.store.notices import NoticeTables
 from hbd.store.processes import ProcessTables
 from hbd.store.reports import ReportTables
 from hbd.store.routes import RouteTable
 from hbd.store.samples import Samples
+from hbd.store.transitions import Transitions
 from hbd.store.trends import TrendTables
 
 
@@ -52,6 +57,7 @@ class Turn(Struct):
     alerts, events: where alerts stand now, and what was told of them. gone: (host id, path) of those that are no more.
     notices: what channels are to know because of them.
     trends: of the hosts whose reports made a point. processes: what the reports say of watched ones.
+    transitions: changes of state. unseen: times in which the daemon could not see.
     """
 
     reports: list[tuple[Report, float]] = field(default_factory=list)
@@ -66,6 +72,8 @@ class Turn(Struct):
     notices: list[NoticeRow] = field(default_factory=list)
     trends: list[TrendRow] = field(default_factory=list)
     processes: list[ProcessSample] = field(default_factory=list)
+    transitions: list[Transition] = field(default_factory=list)
+    unseen: list[Unseen] = field(default_factory=list)
 
     def rows(self) -> Iterator[tuple[str, Turn]]:
         """The same as turns of one row each, with the name of the row's kind."""
@@ -82,15 +90,19 @@ class Turn(Struct):
 class Store:
     """The tables of one database."""
 
-    def __init__(self, path: Path, stats: Stats) -> None:
-        self.database = Database(path, stats)
+    def __init__(self, path: Path, stats: Stats, database: Database | None = None) -> None:
+        """database: None as a rule; see ``hbd.store.together``."""
+        self.database = database or Database(path, stats)
+        mishaps = Mishaps(stats)
         self.hosts = HostTables(self.database)
         self.messages = Messages(self.database)
-        self.samples = Samples(self.database)
+        self.samples = Samples(self.database, mishaps)
         self.jobs = JobTables(self.database)
-        self.history = History(self.database)
+        self.history = History(self.database, mishaps)
+        self.chronicle = ChronicleTables(self.database)
         self.exports = Exports(self.database)
         self.trends = TrendTables(self.database)
+        self.transitions = Transitions(self.database)
         self.processes = ProcessTables(self.database)
         self.accounts = AccountTables(self.database)
         self.audit = AuditLog(self.database)
@@ -118,8 +130,11 @@ class Store:
             )
         )
 
-    async def record(self, turn: Turn) -> None:
-        """Write a turn of the pipeline, all of it or nothing. Raises StorageError."""
+    async def record(self, turn: Turn, now: float | None = None) -> None:
+        """Write a turn of the pipeline, all of it or nothing. now: Unix seconds; by then the daemon was watching.
+
+        Raises StorageError.
+        """
 
         def work(db: sqlite3.Connection) -> None:
             _samples.insert(db, turn.reports)
@@ -133,5 +148,9 @@ class Store:
             _alerts.save(db, turn.alerts, turn.gone, turn.events)
             _hushing.end_acks(db, turn.events)
             _notices.save(db, turn.notices)
+            _transitions.insert(db, turn.transitions)
+            _transitions.save_unseen(db, turn.unseen)
+            if now is not None:
+                _transitions.watched(db, now)
 
         await self.database.write(work)

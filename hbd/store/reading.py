@@ -8,6 +8,7 @@ import msgspec
 
 from hbd import history
 from hbd.model import Data, Sample
+from hbd.tables import Plain
 
 log = logging.getLogger(__name__)
 
@@ -37,3 +38,21 @@ def read_chunk(plugin: str, data: bytes) -> list[Sample]:
     except ValueError as error:
         log.error("a chunk of %s cannot be read and is passed over: %s", plugin, error)
         return []
+
+
+def read_table(plugin: str, data: bytes) -> history.Table:
+    """The same as columns."""
+    try:
+        return history.read(data)
+    except ValueError as error:
+        log.error("a chunk of %s cannot be read and is passed over: %s", plugin, error)
+        return history.Table([], Plain([]))
+
+
+def as_table(samples: list[Sample]) -> history.Table:
+    """Samples of one plugin as columns, in the order of time; none when any cannot be in such."""
+    try:
+        return history.table([(sample.time, sample.data) for sample in sorted(samples, key=lambda sample: sample.time)])
+    except ValueError as error:
+        log.error("samples of %s are passed over: %s", samples[0].plugin, error)
+        return history.Table([], Plain([]))

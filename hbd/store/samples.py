@@ -9,19 +9,21 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 from typing import NamedTuple
 
 import msgspec
 
 from hbd import history
+from hbd.history import Table
 from hbd.model import Data, Report, Sample
 from hbd.sequences import MAX_RANGES, merged
 from hbd.store.database import Database
 from hbd.store.exports import Span, owe
 from hbd.store.history import Row, minutes, newest_packed
 from hbd.store.history import insert as insert_history
+from hbd.store.mishaps import Mishaps
 from hbd.store.reading import read_chunk, read_report
 
 FOLD_ROWS = 250  # folded in one transaction: some 50 ms of the writer
@@ -29,6 +31,7 @@ FOLD_BYTES = 1 << 20
 RARE = 20  # a plugin that reports less often than with every 20th report is read from the chunks
 PRUNE_CHUNKS = 2_000
 LOOKED_THROUGH = 400  # reports for one sample of a plugin; others are not folded yet, or came with none of it
+LEFT_SECONDS = 3600.0  # a host whose reports cannot be folded is left alone for
 RUN_KEPT_SECONDS = 14 * 86_400  # twice as long as an agent keeps unsent reports
 
 
@@ -45,8 +48,11 @@ _decode_ranges = msgspec.json.Decoder(list[tuple[int, int]]).decode
 
 
 class Samples:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, mishaps: Mishaps) -> None:
         self._database = database
+        self._mishaps = mishaps
+        self._left: dict[int, float] = {}
+        """hosts whose reports cannot be folded, and until when they are left alone, Unix seconds"""
 
     async def ranges(self) -> list[Range]:
         """Which reports are on disk, folded or not. Numbers without a gap between them come as one range."""
@@ -94,11 +100,15 @@ class Samples:
         That is done for a host that has one from more than ``due`` seconds before, so that a host is folded seldom and
         a good many reports at once. Returns how many were folded; 0: no host is due.
         """
-        due_rows = await self._database.read_long(lambda db: _due(db, now, keep, due), 60)
-        if due_rows is None:
+        self._left = {host_id: until for host_id, until in self._left.items() if now < until <= now + LEFT_SECONDS}
+        rows = await self._database.read_long(lambda db: _due(db, now, keep, due, self._left.keys()), 60)
+        if rows is None:
             return 0
-        folded = await asyncio.to_thread(_folded, due_rows, now)
-        return await self._database.write(lambda db: _replace(db, folded))
+        with self._mishaps.passed_over(f"reports of host {rows.host_id} cannot be folded"):
+            folded = await asyncio.to_thread(fold_rows, rows, now, self._mishaps)
+            return await self._database.write(lambda db: _replace(db, folded))
+        self._left[rows.host_id] = now + LEFT_SECONDS
+        return len(rows.rows)
 
     async def prune(self, before: float) -> int:
         """Forget chunks whose last sample is older than that time, some at once; returns how many went."""
@@ -194,28 +204,41 @@ def _newest_before(db: sqlite3.Connection, host_id: int, plugin: str, at: float)
     return None
 
 
-def _chunks(samples: list[tuple[float, Data]]) -> Iterator[tuple[list[tuple[float, Data]], bytes]]:
-    """Samples with the chunk that holds them; several where they are too many or too large for one."""
+def _tables(whose: str, samples: list[tuple[float, Data]], mishaps: Mishaps) -> Iterator[Table]:
+    """All samples in one, or in several without those that cannot be in any. whose: in words."""
     try:
-        chunk = history.encode(samples)
-    except ValueError:
+        yield history.table(samples)
+    except Exception as error:
         if len(samples) == 1:
-            raise
+            mishaps.tell(f"a sample of {whose} cannot be folded", error)
+            return
         half = len(samples) // 2
-        yield from _chunks(samples[:half])
-        yield from _chunks(samples[half:])
-    else:
-        yield samples, chunk
+        yield from _tables(whose, samples[:half], mishaps)
+        yield from _tables(whose, samples[half:], mishaps)
 
 
-class _Due(NamedTuple):
+def _chunks(whose: str, samples: Table, mishaps: Mishaps) -> Iterator[tuple[float, float, int, bytes]]:
+    """(first, last, count, chunk); several where the samples are too many or too large for one."""
+    try:
+        yield samples.times[0], samples.times[-1], len(samples), history.write_quickly(samples)
+    except Exception as error:
+        if len(samples) == 1:
+            mishaps.tell(f"a sample of {whose} cannot be folded", error)
+            return
+        pairs = samples.samples()
+        half = len(pairs) // 2
+        yield from _chunks(whose, history.table(pairs[:half]), mishaps)
+        yield from _chunks(whose, history.table(pairs[half:]), mishaps)
+
+
+class Due(NamedTuple):
     """Reports of one host that are to be folded: (id, run_id, seq, received_at, shift, body), oldest first."""
 
     host_id: int
     rows: list[tuple[int, str, int, float, float, bytes]]
 
 
-class _Folded(NamedTuple):
+class Folded(NamedTuple):
     """What they come to. chunks: (plugin, first, last, count, data). newest: Unix seconds when the last one came.
     spans: of those that have samples."""
 
@@ -228,9 +251,13 @@ class _Folded(NamedTuple):
     newest: float
 
 
-def _due(db: sqlite3.Connection, now: float, keep: float, due: float) -> _Due | None:
+def _due(db: sqlite3.Connection, now: float, keep: float, due: float, left: Collection[int]) -> Due | None:
     # A row from the future came while the clock was wrong; it must not hide all that is behind it.
-    oldest = db.execute("SELECT host_id, received_at FROM samples ORDER BY id LIMIT 1").fetchone()
+    oldest = db.execute(
+        "SELECT host_id, received_at FROM samples WHERE host_id NOT IN (SELECT value FROM json_each(?))"
+        " ORDER BY id LIMIT 1",
+        (msgspec.json.encode(sorted(left)).decode(),),
+    ).fetchone()
     if oldest is None or now - due <= oldest[1] <= now:
         return None
     host_id = oldest[0]
@@ -245,37 +272,44 @@ def _due(db: sqlite3.Connection, now: float, keep: float, due: float) -> _Due | 
         size += len(row[5])
         if size >= FOLD_BYTES:
             break
-    return _Due(host_id, rows)
+    return Due(host_id, rows)
 
 
-def _folded(due: _Due, now: float) -> _Folded:
+def fold_rows(due: Due, now: float, mishaps: Mishaps) -> Folded:
+    """What reports come to. A report or a plugin that cannot be worked on costs itself."""
     series: dict[str, list[tuple[float, Data]]] = defaultdict(list)
     runs: dict[str, list[int]] = defaultdict(list)
     spans: list[Span] = []
     for row_id, run_id, seq, _, shift, body in due.rows:
         runs[run_id].append(seq)
-        reported = read_report(shift, body)
-        for sample in reported:
-            series[sample.plugin].append((sample.time, sample.data))
-        if reported:
-            times = [sample.time for sample in reported]
-            spans.append(Span(row_id, min(times), max(times)))
-    chunks = []
+        with mishaps.passed_over(f"a report of host {due.host_id} cannot be read"):
+            reported = read_report(shift, body)
+            for sample in reported:
+                series[sample.plugin].append((sample.time, sample.data))
+            if reported:
+                times = [sample.time for sample in reported]
+                spans.append(Span(row_id, min(times), max(times)))
+    tables: dict[str, Table] = {}
+    chunks: list[tuple[str, float, float, int, bytes]] = []
     for plugin, samples in series.items():
         samples.sort(key=lambda pair: pair[0])
-        chunks += [(plugin, part[0][0], part[-1][0], len(part), chunk) for part, chunk in _chunks(samples)]
-    return _Folded(
+        whose = f"{plugin!r} of host {due.host_id}"
+        with mishaps.passed_over(f"samples of {whose} cannot be folded"):
+            parts = list(_tables(whose, samples, mishaps))
+            chunks += ((plugin, *chunk) for part in parts for chunk in _chunks(whose, part, mishaps))
+            tables[plugin] = history.in_a_row(parts)
+    return Folded(
         due.host_id,
         [row[0] for row in due.rows],
         spans,
         chunks,
-        list(minutes(series)),
+        list(minutes(due.host_id, tables, mishaps)),
         runs,
         min(max(row[3] for row in due.rows), now),
     )
 
 
-def _replace(db: sqlite3.Connection, folded: _Folded) -> int:
+def _replace(db: sqlite3.Connection, folded: Folded) -> int:
     """Put what was folded in the place of the reports. Returns how many they were; 0 when their host is gone."""
     host_id = folded.host_id
     db.executemany("DELETE FROM samples WHERE id = ?", [(row_id,) for row_id in folded.ids])

@@ -5,6 +5,8 @@ import random
 import struct
 import tracemalloc
 import zlib
+from base64 import b64decode
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hbd import history
+from hbd.columns import varint
 
 NUMBERS = (
     st.integers()
@@ -38,15 +41,23 @@ def spelt(value: Any) -> str:
     return repr(value)
 
 
+WRITTEN: dict[str, Callable[[history.Table], bytes]] = {
+    "deflated": history.write,
+    "quick": history.write_quickly,
+    "part": lambda table: history.write_part(table).data,
+}
+
+
 def assert_comes_back(samples: list[tuple[float, dict[str, Any]]]) -> None:
-    assert spelt(history.decode(history.encode(samples))) == spelt(samples)
+    for write in WRITTEN.values():
+        assert spelt(history.decode(write(history.table(samples)))) == spelt(samples)
 
 
 def column(*values: Any) -> list[tuple[float, dict[str, Any]]]:
     return [(1_700_000_000.0 + 10 * index, {"x": value}) for index, value in enumerate(values)]
 
 
-def chunk_of(head: bytes, columns: bytes = b"") -> bytes:
+def old_chunk_of(head: bytes, columns: bytes = b"") -> bytes:
     return b"\1" + zlib.compress(struct.pack("<I", len(head)) + head + columns)
 
 
@@ -85,6 +96,18 @@ def test_awkward_values_come_back_exactly(values: tuple[Any, ...]) -> None:
 
 def test_not_a_number_comes_back_in_a_column_of_floats() -> None:
     assert_comes_back(column(1.5, math.nan))
+
+
+@pytest.mark.parametrize(
+    "odd", [math.nan, math.inf, 1 << 70, -(10**400), True, None, "text", [1.5], {"b": 1}], ids=repr
+)
+def test_one_odd_value_among_numbers_comes_back(odd: Any) -> None:
+    assert_comes_back(column(1.5, 2, odd, 4.25))
+
+
+def test_tables_of_processes_come_back() -> None:
+    rows = [[{"pid": 100 + place, "name": "python3", "cpu": place / 10} for place in range(7)] for _ in range(5)]
+    assert_comes_back(column(*rows, []))
 
 
 def test_no_samples_come_back() -> None:
@@ -154,30 +177,76 @@ def test_chunk_takes_less_than_one_and_a_half_times_the_noise_in_it() -> None:
     assert len(history.encode(samples)) < 1.5 * 120 * noise_bits / 8
 
 
-def test_first_byte_is_the_version() -> None:
-    assert history.encode(column(1))[0] == 1
+@pytest.mark.parametrize(("how", "version"), [("deflated", 2), ("part", 3), ("quick", 4)])
+def test_first_byte_is_the_version(how: str, version: int) -> None:
+    assert WRITTEN[how](history.table(column(1)))[0] == version
+
+
+def test_chunk_of_version_1_is_read() -> None:
+    chunk = (
+        "AXic42FkYIg204mOVkouKI0vSC1KTs0rUdJRSs4vBdNJmelAsrQASBSXJJakKulEK6VkFmcrgbTog3ilxakpSrEgoEMFQ3SUckAKQIZFG+iYAClD"
+        "HSMoD8jSMTS0MDC1NDQzMjA3NDcxNDQ2MDYxMtEx0TEFqikpKk3VSUvMKU7VwcoEuTAfaCsakVeakwMmgPazN+z43sIrwgAEjAxgwOPAgAoaIJSs"
+        "w6yZQPAzwmFOKUOHzRPzOhZWJhYgAMpxzWIGG8Ehx8AAACDVXkg="
+    )
+    data: list[dict[str, Any]] = [
+        {"cpu_percent": 3.5, "count": -3, "big": 0, "up": True, "state": "ok", "disk": {"/": {"used": 20.5}}},
+        {"cpu_percent": 0.0, "count": -2, "big": 1, "up": False, "state": "ok", "disk": {"/": {"used": 21.5}}},
+        {"cpu_percent": -0.0, "count": 1, "big": 2, "up": True, "state": "ok", "disk": {"/": {"used": 22.5}}},
+        {"cpu_percent": 7.25, "count": 6, "big": 1 << 70, "up": False, "state": "ok", "disk": {"/": {"used": 23.5}}},
+        {
+            "cpu_percent": 99.9,
+            "count": 13,
+            "big": 4,
+            "up": True,
+            "state": None,
+            "disk": {"/": {"used": 24.5}},
+            "late": 1.5,
+        },
+        {
+            "cpu_percent": 1e300,
+            "count": 22,
+            "big": 5,
+            "up": False,
+            "state": None,
+            "disk": {"/": {"used": 25.5}},
+            "late": 1.5,
+        },
+    ]
+    times = [1_750_003_200.0 + 10 * place for place in range(6)]
+    assert spelt(history.decode(b64decode(chunk))) == spelt(list(zip(times, data, strict=True)))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.lists(st.tuples(TIMES, DATA), max_size=6), max_size=4))
+def test_tables_in_a_row_are_all_samples_in_the_order_of_time(parts: list[list[tuple[float, dict[str, Any]]]]) -> None:
+    tables = [history.table(sorted(part, key=lambda pair: pair[0])) for part in parts]
+    whole = history.in_a_row(tables)
+    assert whole.times == sorted(whole.times)
+    samples = sorted(spelt(pair) for pair in whole.samples())
+    assert samples == sorted(spelt(pair) for part in parts for pair in part)
 
 
 def test_unknown_version_is_a_value_error() -> None:
-    with pytest.raises(ValueError, match="version 02"):
-        history.decode(b"\2" + history.encode(column(1))[1:])
+    with pytest.raises(ValueError, match="version 09"):
+        history.decode(b"\x09" + history.encode(column(1))[1:])
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_damaged_payload_is_a_value_error_or_samples(data: st.DataObject) -> None:
-    payload = bytearray(zlib.decompress(history.encode([*column(1.5, 2.25, 99), (1.0, {"a": {"b": "c"}})])[1:]))
+    samples = [*column(1.5, 2.25, 99), (1.0, {"a": {"b": "c"}, "rows": [{"d": 1 << 80}, None], "e": 1 / 3})]
+    chunk = bytearray(history.write_part(history.table(samples)).data)
     for _ in range(data.draw(st.integers(1, 3))):
-        payload[data.draw(st.integers(0, len(payload) - 1))] = data.draw(st.integers(0, 255))
+        chunk[data.draw(st.integers(1, len(chunk) - 1))] = data.draw(st.integers(0, 255))
     try:
-        history.decode(b"\1" + zlib.compress(bytes(payload)))
+        history.decode(bytes(chunk))
     except ValueError:
         pass
 
 
 @given(st.binary(max_size=200))
 def test_arbitrary_bytes_are_a_value_error(noise: bytes) -> None:
-    for chunk in (noise, b"\1" + noise, chunk_of(noise)):
+    for chunk in (noise, b"\1" + noise, old_chunk_of(noise)):
         with pytest.raises(ValueError):
             history.decode(chunk)
 
@@ -197,12 +266,20 @@ def test_bytes_behind_a_chunk_are_a_value_error() -> None:
     "chunk",
     [
         pytest.param(b"\1" + zlib.compress(bytes(1 << 28)), id="deflated zeros"),
-        pytest.param(chunk_of(b"[1000000000,[[]],[[0,1000000000]],[]]", b"\0"), id="a run without end"),
-        pytest.param(chunk_of(b"[1000000000,[],[],[]]", b"\2\0"), id="times without end"),
-        pytest.param(chunk_of(b'[1,[["x"]],[[0,1]],[]]', b"\2" + b"\xff" * 1_000_000), id="a number without end"),
-        pytest.param(chunk_of(b"[1,[" + b'["x",[' * 2000 + b"]]" * 2000 + b"],[[0,1]],[]]"), id="a shape without end"),
-        pytest.param(chunk_of(b'[1,[["x"]],[[-1,1]],[]]'), id="a negative shape"),
-        pytest.param(chunk_of(b'[1,[["x"]],[[0,-1],[0,2]],[]]'), id="a negative run"),
+        pytest.param(b"\2" + zlib.compress(bytes(1 << 28)), id="new deflated zeros"),
+        pytest.param(b"\4" + zlib.compress(bytes(1 << 28)), id="quick deflated zeros"),
+        pytest.param(b"\3" + varint(1 << 40) + b"\0", id="nothing without end"),
+        pytest.param(b"\3" + varint(1 << 19) + b"\x12\3\0\7" + varint(1 << 62), id="shapes without end"),
+        pytest.param(b"\3" + varint(1) + b"\x12\3\0\6\3" + varint(1 << 40) + b"\0", id="a list without end"),
+        pytest.param(b"\3" + varint(1) + b"\x12\3\0" + b"\6\3\2" * 100_000, id="lists in lists without end"),
+        pytest.param(old_chunk_of(b"[1000000000,[[]],[[0,1000000000]],[]]", b"\0"), id="a run without end"),
+        pytest.param(old_chunk_of(b"[1000000000,[],[],[]]", b"\2\0"), id="times without end"),
+        pytest.param(old_chunk_of(b'[1,[["x"]],[[0,1]],[]]', b"\2" + b"\xff" * 1_000_000), id="a number without end"),
+        pytest.param(
+            old_chunk_of(b"[1,[" + b'["x",[' * 2000 + b"]]" * 2000 + b"],[[0,1]],[]]"), id="a shape without end"
+        ),
+        pytest.param(old_chunk_of(b'[1,[["x"]],[[-1,1]],[]]'), id="a negative shape"),
+        pytest.param(old_chunk_of(b'[1,[["x"]],[[0,-1],[0,2]],[]]'), id="a negative run"),
     ],
 )
 def test_forged_chunk_is_a_value_error_and_takes_little_memory(chunk: bytes) -> None:

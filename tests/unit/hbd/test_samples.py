@@ -3,9 +3,13 @@
 import msgspec
 import pytest
 
+from hbd import history, rollups
+from hbd.errors import StorageError
 from hbd.model import Report, Sample
 from hbd.stats import Stats
 from hbd.store import Store, Turn
+from hbd.store.reading import read_report
+from hbd.store.samples import fold_rows
 
 
 @pytest.fixture
@@ -188,3 +192,100 @@ async def test_a_deleted_host_leaves_no_samples(store):
         ]
     )
     assert left == [0, 0, 0]
+
+
+def broken_for(working, broken):
+    """A function that raises something that nobody expects where its first argument is one that ``broken`` says."""
+
+    def work(first, *rest):
+        if broken(first):
+            raise ZeroDivisionError("a bug")
+        return working(first, *rest)
+
+    return work
+
+
+async def fold_all(store, now=9e9):
+    for _ in range(20):
+        if not await fold(store, 9e9, 9e9, now):
+            return
+    raise AssertionError("it goes on for ever")
+
+
+async def test_a_sample_that_cannot_be_folded_costs_itself(store, monkeypatch, caplog):
+    await record(store, *(report(seq) for seq in range(1, 11)))
+    broken = broken_for(history.table, lambda samples: any(data["cpu_percent"] == 4.0 for _, data in samples))
+    monkeypatch.setattr(history, "table", broken)
+    await fold_all(store)
+    monkeypatch.undo()
+    assert await times(store) == [1000.0 + seq * 10 for seq in range(1, 11) if seq != 4]
+    assert caplog.text.count("a sample of 'cpu_monitor' of host 1 cannot be folded") == 1
+
+
+async def test_a_sample_that_cannot_be_written_costs_itself(store, monkeypatch):
+    await record(store, *(report(seq) for seq in range(1, 11)))
+    monkeypatch.setattr(
+        history, "write_quickly", broken_for(history.write_quickly, lambda table: 1040.0 in table.times)
+    )
+    await fold_all(store)
+    assert await times(store) == [1000.0 + seq * 10 for seq in range(1, 11) if seq != 4]
+
+
+async def test_a_plugin_that_cannot_be_rolled_up_is_folded_as_are_others(store, monkeypatch):
+    await record(store, report(1, plugin="odd"), report(2, plugin="cpu_monitor"))
+    monkeypatch.setattr(rollups, "roll_table", broken_for(rollups.roll_table, lambda table: 1010.0 in table.times))
+    await fold_all(store)
+    assert await times(store) == [1010.0, 1020.0]
+    assert (await store.history.rolled(1, ["cpu_monitor"], 60, 0, 9e9))["cpu_monitor"]
+
+
+async def test_a_report_that_cannot_be_read_is_passed_over_whatever_is_wrong(store, monkeypatch):
+    await record(store, *(report(seq) for seq in range(1, 4)))
+    await store.database.write(lambda db: db.execute("UPDATE samples SET shift = 7 WHERE seq = 2"))
+    monkeypatch.setattr("hbd.store.samples.read_report", broken_for(read_report, lambda shift: shift == 7))
+    await fold_all(store)
+    assert await times(store) == [1010.0, 1030.0]
+
+
+async def test_a_host_that_cannot_be_folded_keeps_no_other_from_it(store, monkeypatch, caplog):
+    await record(store, report(1, host_id=1), report(1, host_id=2))
+    broken = broken_for(fold_rows, lambda due: due.host_id == 1)
+    monkeypatch.setattr("hbd.store.samples.fold_rows", broken)
+    await fold_all(store)
+    chunks = await store.database.read(lambda db: db.execute("SELECT host_id FROM chunks").fetchall())
+    assert chunks == [(2,)]
+    assert caplog.text.count("reports of host 1 cannot be folded") == 1
+
+
+async def test_a_host_that_could_not_be_folded_is_tried_again_after_an_hour(store, monkeypatch):
+    await record(store, report(1))
+    monkeypatch.setattr("hbd.store.samples.fold_rows", broken_for(fold_rows, lambda due: True))
+    await fold_all(store)
+    monkeypatch.undo()
+    assert await fold(store, 9e9, 9e9, now=9e9 + 3599) == 0
+    assert await fold(store, 9e9, 9e9, now=9e9 + 3600) == 1
+
+
+async def test_what_could_not_be_made_history_is_counted(tmp_path, monkeypatch):
+    stats = Stats()
+    store = Store(tmp_path / "hbd.db", stats)
+    await store.open()
+    await store.hosts.enrol("web-1", "agent_1", [], None, 0.0)
+    await record(store, report(1))
+    monkeypatch.setattr("hbd.store.samples.fold_rows", broken_for(fold_rows, lambda due: True))
+    await fold_all(store)
+    await store.close()
+    assert stats.value("history_failures_total") == 1
+
+
+async def test_a_disk_that_does_not_take_writes_is_not_passed_over(store, monkeypatch):
+    await record(store, report(1))
+
+    async def refuse(work):
+        raise StorageError("the disk is gone")
+
+    monkeypatch.setattr(store.database, "write", refuse)
+    with pytest.raises(StorageError):
+        await fold(store, 9e9, 9e9)
+    monkeypatch.undo()
+    assert await fold(store, 9e9, 9e9) == 1

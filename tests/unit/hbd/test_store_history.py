@@ -1,15 +1,18 @@
 """History on disk, against a real SQLite file."""
 
 import random
+from base64 import b64decode
 
 import msgspec
 import pytest
 
-from hbd import rollups
+from hbd import history, rollup_bytes, rollups
+from hbd.errors import StorageError
 from hbd.model import Report, Sample
 from hbd.rollups import DAY, HOUR, MINUTE, QUARTER, coarsen, roll
 from hbd.stats import Stats
 from hbd.store import Store, Turn
+from hbd.store.history import RAW, pack_window
 
 BEGAN = 1_750_003_200.0  # the first second of a window of every tier but the longest
 RUN = "a" * 16
@@ -255,6 +258,110 @@ async def test_samples_that_are_too_many_for_one_chunk_stay_as_they_are(store, m
     def refuse(samples):
         raise ValueError("too many")
 
-    monkeypatch.setattr("hbd.store.history.history.encode", refuse)
+    monkeypatch.setattr("hbd.store.history.history.write_part", refuse)
     await pack(store, BEGAN + DAY)
     assert await samples(store) == every(60, 2)
+
+
+def two_plugins(seq, time):
+    body = [{"plugin": plugin, "time": time, "data": {name: data_at(time)["cpu_percent"]}} for plugin, name in PLUGINS]
+    return Report(1, RUN, seq, (Sample("cpu_monitor", time, {}),), msgspec.json.encode(body)), time
+
+
+PLUGINS = [("odd", "odd"), ("cpu_monitor", "cpu_percent")]
+
+
+async def pack_all(store, now=BEGAN + DAY):
+    for _ in range(20):
+        if not await store.history.pack(now):
+            return
+    raise AssertionError("it goes on for ever")
+
+
+async def test_a_plugin_whose_rollups_cannot_be_packed_keeps_no_other_from_it(store, monkeypatch, caplog):
+    times = every(60, 1)
+    await store.record(Turn(reports=[two_plugins(seq, time) for seq, time in enumerate(times, 1)]))
+    await fold(store, BEGAN + 3600)
+    encode = rollup_bytes.encode
+
+    def broken(rolled, seconds):
+        if ("odd",) in rolled:
+            raise ZeroDivisionError("a bug")
+        return encode(rolled, seconds)
+
+    monkeypatch.setattr(rollup_bytes, "encode", broken)
+    await pack_all(store)
+    for tier in rollups.TIERS:
+        assert (await rolled(store, tier))["cpu_percent",] == expected(times, tier)["cpu_percent",]
+    assert [sample.time for sample in await store.history.samples(1, "odd", 0, 4e9, 1000)] == times
+    assert caplog.text.count("rollups of 'odd' of host 1 cannot be packed") == 1
+
+
+async def test_a_plugin_whose_samples_cannot_be_packed_keeps_them_as_they_are(store, monkeypatch):
+    times = every(60, 1)
+    await store.record(Turn(reports=[two_plugins(seq, time) for seq, time in enumerate(times, 1)]))
+    await fold(store, BEGAN + 3600)
+    write_part = history.write_part
+
+    def broken(table):
+        if "odd" in table.data.columns:
+            raise ZeroDivisionError("a bug")
+        return write_part(table)
+
+    monkeypatch.setattr(history, "write_part", broken)
+    await pack_all(store)
+    left = await store.database.read(lambda db: db.execute("SELECT DISTINCT plugin FROM chunks").fetchall())
+    assert left == [("odd",)]
+    for plugin, _ in PLUGINS:
+        assert [sample.time for sample in await store.history.samples(1, plugin, 0, 4e9, 1000)] == times
+
+
+async def test_a_window_that_cannot_be_packed_keeps_no_other_from_it(store, monkeypatch, caplog):
+    reports = [(report(seq, time, host), time) for host in (1, 2) for seq, time in enumerate(every(60, 1), 1)]
+    await store.record(Turn(reports=reports))
+    await fold(store, BEGAN + 3600)
+
+    def broken(window, mishaps):
+        if window.host_id == 1:
+            raise ZeroDivisionError("a bug")
+        return pack_window(window, mishaps)
+
+    monkeypatch.setattr("hbd.store.history.pack_window", broken)
+    await pack_all(store)
+    query = "SELECT DISTINCT host_id FROM history WHERE packed = 1"
+    assert await store.database.read(lambda db: db.execute(query).fetchall()) == [(2,)]
+    assert await rolled(store, HOUR) == expected(every(60, 1), HOUR)
+    assert caplog.text.count("history of host 1 cannot be packed") == 1
+
+
+# What history.encode of version 1 made of five samples, a minute apart.
+OLD = b64decode("AXicM2RgYIg21YmOVkouKI0vSC1KTs0rUdKJVsrJT0wB0fl5qUqxQABUYqBjCqJjY9kbdnxv4a0AauViYGJhYeHgYgABAEpxE0M=")
+
+
+async def test_rows_of_earlier_versions_are_read_and_packed_with_what_comes_late(store):
+    old = history.decode(OLD)
+    part = b"\1\1\0\x0bcpu_monitor" + len(OLD).to_bytes(4, "little") + OLD
+    row = (1, RAW, int(BEGAN), old[0][0], old[-1][0], 1, part)
+    insert = "INSERT INTO history (host_id, tier, start, first, last, packed, data) VALUES (?, ?, ?, ?, ?, ?, ?)"
+    await store.database.write(lambda db: db.execute(insert, row))
+    assert await samples(store) == [time for time, _ in old]
+    late = [old[0][0] + 1, old[-1][0] + 60]
+    await record(store, late)
+    await fold(store, BEGAN + 3600)
+    await pack_all(store)
+    assert await samples(store) == sorted([*(time for time, _ in old), *late])
+    assert (await row_counts(store))[RAW, 1] == 1
+
+
+async def test_a_disk_that_does_not_take_writes_leaves_a_window_to_be_packed_later(store, monkeypatch):
+    await record(store, every(60, 1))
+    await fold(store, BEGAN + 3600)
+
+    async def refuse(work):
+        raise StorageError("the disk is gone")
+
+    monkeypatch.setattr(store.database, "write", refuse)
+    with pytest.raises(StorageError):
+        await store.history.pack(BEGAN + DAY)
+    monkeypatch.undo()
+    assert await store.history.pack(BEGAN + DAY) > 0
