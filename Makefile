@@ -45,8 +45,9 @@ unit: .venv-test/.project ## unit, API, contract, attack and fault tests
 	$(PYTEST) -n 2 tests/unit tests/api tests/contract tests/attack tests/fault $(ARGS)
 
 process: .venv-test/.project ## tests with real hbd and hbc processes
-	@sh tools/find-programs bash busybox curl dash jq prometheus prometheus-alertmanager shellcheck \
+	@sh tools/find-programs bash busybox curl dash jq prometheus prometheus-alertmanager shellcheck victoria-metrics \
 		/usr/sbin/sshd=openssh-server ssh-keygen=openssh-client systemd-analyze=systemd \
+		mount unshare=util-linux nsenter=util-linux \
 		prometheus-node-exporter glances /usr/lib/python3/dist-packages/influxdb=python3-influxdb \
 		/usr/lib/nagios/plugins/check_dummy=monitoring-plugins-basic
 	$(PYTEST) tests/process $(ARGS)

@@ -35,6 +35,7 @@ from hbd.feed import Feed
 from hbd.hosts import Host, Hosts
 from hbd.hushing import Hushing
 from hbd.jobs import Jobs
+from hbd.matching import Matcher
 from hbd.model import Family, Moment, State
 from hbd.notifications import Notifications
 from hbd.people import People
@@ -64,9 +65,12 @@ from hbd.rings import Rings
 from hbd.rules import RuleBook
 from hbd.scraping.scraper import Scraper
 from hbd.security import Security
+from hbd.settings.register import Running as RunningSettings
+from hbd.settings.register import SettingsRegister
 from hbd.stats import Stats
 from hbd.store import Store
 from hbd.store.audit import Entry, Outcome
+from hbd.store.database import Room
 from hbd.tls import Certificate, Pair
 from hbd.upkeep import Upkeep
 from hbd.watchdog import Watchdog
@@ -74,6 +78,7 @@ from hbd.web import make_app, make_feed_app, schemas
 from hbd.web.frames import WebSocketFrames
 from hbd.web.hostview import HostViews
 from hbd.web.parts import Parts
+from hbd.web.recorder import Recorder
 from hbd.web.server import Runner
 from hbd.web.throttle import Throttle
 from hbd.web.tls_site import TlsSite
@@ -160,6 +165,7 @@ class Daemon:
         )
         self.processes.is_judged = self.pipeline.is_judged
         self.pipeline.heard_of = self.hushing.came_to
+        self.pipeline.lacks_room = lambda: self.store.database.room is Room.NONE
         self.pipeline.rules = RuleBook(config.threshold_configs)
         self.heartbeats = Heartbeats(self.enrolment, self.pipeline, self.stats)
         self.links = AgentLinks(
@@ -187,6 +193,7 @@ class Daemon:
         self.watchdog = Watchdog(config, self.unready, self.stats)
         self.remote_writes = RemoteWrites(config, self.store.exports, self.hosts, self.stats, self.pipeline.note)
         self.backups = Backups(self.store)
+        self.notifications.watch.backup_problem = self._backup_problem
         self.upkeep = Upkeep(config, self.hosts, self.store, self.pipeline, self.backups, self.certificate)
         self.companion = Companion(config.database, self.enrolment, self.hosts)
         if self.certificate is not None:
@@ -242,7 +249,18 @@ class Daemon:
             Agents(self.agents, self.hosts, self.store, self.presence).commands()
             | people.commands()
             | self.explainer.commands()
+            | self._settings().commands()
             | {"reload": self._reload_now, "backup": self.backups.make},
+        )
+        self.recorder = Recorder(
+            self.hosts,
+            self.views,
+            self.rings,
+            self.alerts,
+            self.hushing,
+            self.notifications,
+            self.store.chronicle,
+            self.stats,
         )
         self.parts = Parts(
             config=config,
@@ -283,9 +301,11 @@ class Daemon:
             influx=self.influx,
             passive=self.passive,
             jobs=self.jobs,
+            scraper=self.scraper,
             reporting=self.reporting,
             apply_reporting=self._apply_reporting,
             processes=self.processes,
+            recorder=self.recorder,
             told=self.pipeline.told,
         )
 
@@ -311,6 +331,7 @@ class Daemon:
             await self.control.start()
             self._go(self.feed.run(), "the live feed")
             self._go(self._pass_time(), "the clock")
+            self._go(self.recorder.run(), "writing down what is shown")
             self._go(self.upkeep.run(), "upkeep")
             self._go(self.security.run(), "the audit log")
             self._go(self.report_log.run(), "the log of foreign reports")
@@ -396,6 +417,7 @@ class Daemon:
                 self.pipeline.lost_families.add((row.host_id, row.family))
         for host in await self.store.hosts.all():
             self.pipeline.told[host.id] = host.state
+        self.pipeline.resume(await self.store.transitions.watched_until(), self._started)
         await self.reporting.load()
         await self.enrolment.load(self.config)
         for known in await self.store.samples.ranges():
@@ -479,6 +501,33 @@ class Daemon:
             self._people = self.security.accounts.version
             self._apply_access(self.hosts.everyone())
         self.feed.review(time.monotonic())
+
+    def _settings(self) -> SettingsRegister:
+        """All that holds settings in memory: the locks in the order in which others take them, what is read again in
+        the opposite one, as who has which rights has to be known before hosts come."""
+        security = self.security
+        rewriting = (
+            self.jobs.rewriting,
+            self.processes.rewriting,
+            lambda: self.hushing.rewriting(time.time()),
+            self.notifications.routes.rewriting,
+            self.channels.rewriting,
+            self.enrolment.rewriting,
+            self.reporting.rewriting,
+            security.host_access.rewriting,
+            security.accounts.rewriting,
+        )
+        return SettingsRegister(self.store, lambda: self.config, RunningSettings(rewriting, self._settings_changed))
+
+    async def _settings_changed(self) -> None:
+        """Put into force what was imported."""
+        ending = [end for host in self.hosts.everyone() if (end := self._put_into_force(host)) is not None]
+        ending.append(self.security.announce())
+        self.alerts.reconfigure(self.pipeline.is_judged)
+        self.notifications.reroute()
+        for event in self.hushing.look_again(Matcher(), hosts=self.hosts):
+            self.feed.alert(event)
+        await asyncio.gather(*ending)
 
     async def _refill(self, last_id: int) -> None:
         """Fill the rings from disk, a host at a time and some samples at once."""
@@ -648,6 +697,7 @@ class Daemon:
                 KnownConnection(link.family, link.address, link.last_seen, link.interval)
                 for link in (view.connections if view else ())
             ]
+            self.pipeline.lose_sight(host, Moment.now())
             self.presence.forget(host.id)
             self.hosts.drop(host, True)
         elif host.dropped and not drop:
@@ -679,21 +729,29 @@ class Daemon:
     def unready(self) -> list[str]:
         """Why the daemon cannot do its work, in words; empty when it can."""
         reasons = [] if self._ready else ["starting or stopping"]
-        if self.store.database.problem is not None:
-            reasons.append(f"the database does not take writes: {self.store.database.problem}")
+        database = self.store.database
+        if database.problem is not None:
+            reasons.append(f"the database does not take writes: {database.problem}")
+        elif database.room is Room.NONE and database.trouble is not None:
+            reasons.append(database.trouble)
         return reasons
 
     def _warnings(self) -> list[str]:
         expiry = self.certificate.pair.warning(time.time()) if self.certificate else None
-        return [*self._lasting_warnings(), *self.remote_writes.problems(), *([expiry] if expiry else [])]
+        of_disk = self.upkeep.disk.warnings()
+        return [*self._lasting_warnings(), *self.remote_writes.problems(), *of_disk, *([expiry] if expiry else [])]
 
     def _lasting_warnings(self) -> list[str]:
         """``key: reason``: what stays so until somebody changes it."""
         unguarded = WITHOUT_USERS.get(reach(self.config, self.urls)) if self.security.accounts.open else None
         told = self.notifications.warnings()
-        if self.config.backup.folder is not None and self.backups.problem:
-            told = [*told, f"backup: none could be made: {self.backups.problem}"]
+        if (failed := self._backup_problem()) is not None:
+            told = [*told, f"backup: {failed}"]
         return [*self.config.warnings, *self.security.warnings(), *told, *([unguarded] if unguarded else [])]
+
+    def _backup_problem(self) -> str | None:
+        wanted = self.config.backup.folder is not None
+        return f"none could be made: {self.backups.problem}" if wanted and self.backups.problem else None
 
     def _own_ports(self) -> set[int]:
         return {sock.getsockname()[1] for sock in self._sockets if sock.fileno() >= 0}
@@ -712,7 +770,7 @@ class Daemon:
             users=len(self.security.accounts),
             warnings=self._warnings(),
             reload=self._reload,
-            storage=self.store.database.problem or "ok",
+            storage=self.store.database.trouble or "ok",
             database=str(self.store.database.path),
             database_bytes=self.store.database.size_bytes(),
             backup=self.backups.last,

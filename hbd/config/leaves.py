@@ -5,12 +5,13 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from hbd.config.structs import Secret
 from hbd.config.yaml_source import Scalar
-from hbd.model import USER_NAME_RULE, is_host_name, is_user_name
+from hbd.model import USER_NAME_RULE, is_host_name, is_user_name, without_joiners
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _BYTES = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "kB": 10**3, "MB": 10**6, "GB": 10**9}
@@ -66,6 +67,24 @@ def read_text(scalar: Scalar) -> str:
     if any(not character.isprintable() for character in scalar.text):
         raise Wrong("it holds a line break or another character that cannot be seen")
     return scalar.text
+
+
+def read_visible_text(scalar: Scalar) -> str:
+    """The text of people, who may write with joiners."""
+    if not without_joiners(scalar.text).isprintable():
+        raise Wrong("it holds a line break or another character that cannot be seen")
+    return scalar.text
+
+
+def read_moment(scalar: Scalar) -> float:
+    """A time with its zone, to Unix seconds."""
+    try:
+        found = datetime.fromisoformat(scalar.text)
+    except ValueError:
+        raise Wrong from None
+    if found.tzinfo is None:
+        raise Wrong("write a Z behind it, which means UTC")
+    return found.timestamp()
 
 
 def read_duration(scalar: Scalar) -> float:
@@ -189,6 +208,8 @@ class Leaf(NamedTuple):
 
 
 LEAVES = {
+    "visible text": Leaf("text", read_visible_text),
+    "moment": Leaf("a time such as 2026-11-21T22:00:00Z", read_moment),
     "duration": Leaf("a duration such as 10, 90s, 5m, 48h or 90d", read_duration),
     "size": Leaf("a size such as 1048576, 512 KiB or 1 MiB", read_size),
     "host name": Leaf("a host name (1-253 letters, digits, . _ - :)", read_host_name),

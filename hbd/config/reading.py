@@ -5,15 +5,16 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from msgspec import inspect
 
 from hbd.config.leaves import LEAVES, Leaf, Wrong, read_bool, read_int, read_number, read_text
-from hbd.config.structs import ChannelSettings, ConfigFile, Secret, Threshold, Thresholds
+from hbd.config.structs import ChannelSettings, ConfigFile, Secret, Section, Threshold, Thresholds
 from hbd.config.yaml_source import Items, Node, Pairs, Scalar
 
 BAD: Any = object()  # stands for a value that could not be read; its problem is on the list
+Shape = TypeVar("Shape", bound=Section)
 _MAPPING = 'a mapping (lines of "key: value")'
 
 
@@ -32,9 +33,12 @@ class Reading:
         self.lines: dict[str, int] = {}
 
     def read_file(self, root: Node) -> ConfigFile:
-        """What could be read; keys with a problem are at their defaults."""
-        read = self._read(inspect.type_info(ConfigFile), root, "")
-        return ConfigFile() if read is BAD else read
+        return self.read(ConfigFile, root)
+
+    def read(self, kind: type[Shape], root: Node) -> Shape:
+        """What could be read of a file of that shape; keys with a problem are at their defaults."""
+        read: Shape = self._read(inspect.type_info(kind), root, "")
+        return kind() if read is BAD else read
 
     def problem(self, line: int, key: str, reason: str) -> Any:
         self.problems.append(Problem(line, key or "file", reason))

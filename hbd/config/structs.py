@@ -326,6 +326,7 @@ class Retention(Section, frozen=True, kw_only=True):
     days: Retained = 20 * 365 * 86400.0
     messages: Annotated[float, Meta(ge=60, le=100 * 365.25 * 86400, extra={"as": "duration"})] = 90 * 86400.0
     audit: Retained = 365 * 86400.0
+    availability: Retained = 5 * 365 * 86400.0
     max_size: Annotated[int, Meta(ge=16 << 20, le=2**50, extra={"as": "size"})] | None = None
 
 
@@ -419,6 +420,7 @@ class ConfigFile(Section, frozen=True, kw_only=True):
     cors: Cors = Cors()
 
     database: Path = field(default_factory=default_database)
+    ballast: Annotated[int, Meta(ge=0, le=2**36, extra={"as": "size"})] = 16 << 20
     retention: Retention = Retention()
     backup: BackupPlan = BackupPlan()
     remote_write: dict[Name, RemoteWrite] = {}

@@ -17,9 +17,9 @@ from hbd.web import agent_view, agents
 from hbd.web import deploy as deployments
 from hbd.web.call import Call
 from hbd.web.filtered import ROWS, filtered, fits, number, words
-from hbd.web.layout import page
+from hbd.web.layout import origin_of, page
 from hbd.web.origins import is_secure
-from hbd.web.pointing import KEY
+from hbd.web.pointing import HOST_NAME, HOST_NUMBER, KEY, ways
 
 DEPLOYMENT_LOOKS = {
     "waiting": ("", "○"),
@@ -67,6 +67,7 @@ async def index(call: Call) -> web.Response:
         rows=[Row(agent, *STATUSES[agent.status]) for agent in fitting[part.first : part.first + ROWS]],
         versions={agent.version for agent in found if agent.version},
         install_line=install_line(call),
+        ways=ways(origin_of(call), HOST_NAME, HOST_NUMBER),
         may_add=may(call.identity, Action.ADMIN, changes=True).allowed,
         may_deploy=may(call.identity, Action.REMOTE_ADMIN, changes=True).allowed,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
@@ -10,11 +11,26 @@ from urllib.parse import quote, urlencode
 from aiohttp import web
 
 from hbd.access import Action, may
+from hbd.availability import FORMULA, Span
+from hbd.derived import DISKS
 from hbd.model import Level, Sample
 from hbd.processes import PLUGIN, ProcessSample
 from hbd.remote.frames import OfferedCommand, Policy
 from hbd.store.reports import KEPT
-from hbd.web import agent_view, alerts, messages, paint, process_view, processes
+from hbd.web import (
+    agent_view,
+    alerts,
+    availability,
+    availability_view,
+    forecast_view,
+    forecasts,
+    job_pages,
+    jobs,
+    messages,
+    paint,
+    process_view,
+    processes,
+)
 from hbd.web.agent_pages import install_line
 from hbd.web.call import Call
 from hbd.web.exposure import EXAMPLE, RISKS, SIGNS, exposure
@@ -64,10 +80,12 @@ class Tab(NamedTuple):
 
 TABS = (
     Tab("overview", "Overview", Action.VIEW),
+    Tab("availability", "Availability", Action.VIEW),
     Tab("commands", "Commands", Action.REMOTE),
     Tab("logs", "Logs", Action.REMOTE),
     Tab("files", "Files", Action.REMOTE),
     Tab("processes", "Processes", Action.VIEW),
+    Tab("jobs", "Jobs", Action.VIEW),
     Tab("reports", "Reports", Action.VIEW),
     Tab("policy", "Policy", Action.REMOTE),
     Tab("settings", "Settings", Action.MANAGE),
@@ -106,9 +124,18 @@ async def _overview(call: Call) -> dict[str, Any]:
     shown = call.parts.views.host(host)
     judged = await alerts.of_host(call)
     plugins = rings.plugins(host.id)
+    view = overview(lambda plugin: rings.newest(host.id, plugin, rings.count(host.id, plugin)))
+    if DISKS in plugins:
+        foretold = await forecasts.disks_if_known(call, host)
+        view = view._replace(
+            tables=[
+                (plugin, forecast_view.with_forecasts(table, foretold) if plugin == DISKS else table)
+                for plugin, table in view.tables
+            ]
+        )
     return {
         "heard": shown.last_seen is not None or bool(plugins),
-        "view": overview(lambda plugin: rings.newest(host.id, plugin, rings.count(host.id, plugin))),
+        "view": view,
         "plugins": len(plugins),
         "alerts": [alert for alert in judged.alerts if alert.level is not Level.OK],
         "judged": len(judged.alerts),
@@ -118,11 +145,20 @@ async def _overview(call: Call) -> dict[str, Any]:
             process_view.process(known, call.parts.alerts) for known in call.parts.processes.watches.of(host.id)
         ],
         "process_looks": PROCESS_LOOKS,
+        "jobs": (await jobs.of_host(call)).jobs,
+        "job_looks": job_pages.LOOKS,
         "messages": await messages.recent(call, MESSAGES, host.name),
         "marks": paint.MARKS,
         "state_words": paint.WORDS,
         "may_own": may(call.identity, Action.OWN, host, changes=True).allowed,
     }
+
+
+async def _availability(call: Call) -> dict[str, Any]:
+    now = time.time()
+    known = (await availability.read(call, [call.host], Span(now - availability_view.LONGEST, now)))[call.host.id]
+    view = await asyncio.to_thread(availability_view.availability_view, known.pieces, known.planned)
+    return {"view": view, "formula": FORMULA}
 
 
 async def _speaks(call: Call) -> str:
@@ -218,7 +254,7 @@ async def _reports(call: Call) -> dict[str, Any]:
     return {
         "reports": await call.parts.doors.log.recent(host, REPORTS),
         "kept": KEPT,
-        "ways": ways(origin_of(call), host.id, host.agent_id),
+        "ways": ways(origin_of(call), host.name, host.id),
         "may_own": may(call.identity, Action.OWN, host, changes=True).allowed,
     }
 
@@ -236,10 +272,12 @@ async def _settings(call: Call) -> dict[str, Any]:
 
 _CONTENT: dict[str, Callable[[Call], Awaitable[dict[str, Any]]]] = {
     "overview": _overview,
+    "availability": _availability,
     "commands": _commands,
     "logs": _logs,
     "files": _files,
     "processes": _processes,
+    "jobs": job_pages.of_host,
     "reports": _reports,
     "policy": _show_policy,
     "settings": _settings,

@@ -17,7 +17,7 @@ from hbd.access import Action, may, sees_everything, visible
 from hbd.hosts import Host
 from hbd.model import State
 from hbd.reach import Reach, is_loopback, reach
-from hbd.web import account_view, alert_view, notify_view, paint
+from hbd.web import account_view, alert_view, notify_view, paint, past
 from hbd.web.alert_count import NONE_OPEN, open_alerts
 from hbd.web.assets import Assets, icon_name, static_folder
 from hbd.web.call import Call
@@ -39,6 +39,7 @@ PAGES = (
     Item("plugins", "/plugins", "Plugins", "plugins", Action.VIEW),
     Item("agents", "/agents", "Agents", "agents", Action.VIEW),
     Item("silences", "/silences", "Silences", "silences", Action.VIEW),
+    Item("jobs", "/jobs", "Jobs", "jobs", Action.VIEW),
     Item("channels", "/channels", "Channels", "channels", Action.VIEW),
     Item("routes", "/routes", "Routes", "routes", Action.ADMIN),
     Item("access", "/access", "Access", "access", Action.VIEW),
@@ -54,21 +55,24 @@ SETUP_OVER = "This link leads nowhere"
 HOST = "agent_"
 """begins the names of the pages about one host"""
 HOST_PAGES = (
-    *("overview", "commands", "logs", "files", "processes", "reports", "policy", "settings"),
+    *("overview", "availability", "commands", "logs", "files", "processes", "jobs", "reports", "policy", "settings"),
     "denied",
 )
-SECTIONS = {"deploy": "agents"} | {HOST + name: "agents" for name in HOST_PAGES}
+SECTIONS = {"deploy": "agents", "scrapes": "agents"} | {HOST + name: "agents" for name in HOST_PAGES}
 """pages that the rail does not lead to itself, and what it leads to of which they are a part"""
 TITLES = {item.name: item.label for item in PAGES} | {
     **{HOST + name: name.capitalize() for name in HOST_PAGES},
     "deploy": "Deploy",
     "history": "History",
+    "scrapes": "Exporters",
     "profile": "Profile",
     "missing": "No such page",
     "refused": "Not yours",
 }
 FOREIGN = "Asked by another site"
 """the title where nobody's rights are at fault, but the page that the request came from"""
+LOOKS_BACK = ("live", "alerts", "plugins")
+"""pages that show the past, too"""
 ALWAYS_TOLD = ("status", "access", "users", "audit", "profile")
 """pages on which the words about missing users cannot be hidden"""
 WITHOUT_USERS = {
@@ -159,7 +163,7 @@ def site() -> Site:
     assets = Assets(folder)
     templates.globals |= {
         "url": assets.url,
-        "modules": {name: assets.modules(f"{name}.js") for name in (*TITLES, *BARE)},
+        "modules": {name: assets.modules(f"{name}.js") for name in (*TITLES, *BARE, "past")},
         "version": assets.version,
         "always_told": ALWAYS_TOLD,
     }
@@ -177,6 +181,7 @@ async def page(call: Call, name: str, *, title: str = "", status_code: int = 200
         "banner": _banner(found) if guest else None,
         "viewer": None if guest else _viewer(call),
         "joining": _joining(call, found) if may(call.identity, Action.INSPECT).allowed else None,
+        "look_back": past.way_back(call) if name in LOOKS_BACK else None,
     }
     return await _respond(call, name, title or TITLES[name], values, status_code)
 
@@ -227,7 +232,10 @@ async def _respond(call: Call, name: str, title: str, values: dict[str, Any], st
 
 def _render(name: str, title: str, values: dict[str, Any], packed: bool) -> bytes:
     template = site().templates.get_template(f"{name}.html")
-    section, now = SECTIONS.get(name, name), round(time.time(), 3)
+    moment: past.Moment | None = values.setdefault("past", None)
+    values.setdefault("look_back", None)
+    now = round(time.time(), 3) if moment is None or moment.at is None else moment.at
+    section = SECTIONS.get(name, name)
     content = template.render(page=name, section=section, title=title, bar=BAR, now=now, **values).encode()
     return gzip.compress(content, GZIP_LEVEL, mtime=0) if packed else content
 

@@ -62,7 +62,7 @@ BY_NAME = {column.name: column for column in COLUMNS}
 
 
 class Asked(NamedTuple):
-    """What the URL asks for. descending: from the largest down."""
+    """What the URL asks for. descending: from the largest down. at: a moment of the past, as somebody wrote it."""
 
     q: str
     states: frozenset[str]
@@ -70,6 +70,7 @@ class Asked(NamedTuple):
     descending: bool
     group: str
     view: str
+    at: str = ""
 
     def parameters(self) -> dict[str, str]:
         """As in the URL; what is usual is left out."""
@@ -81,6 +82,7 @@ class Asked(NamedTuple):
             "order": "" if usual else "desc" if self.descending else "asc",
             "group": self.group,
             "view": self.view if self.view != "table" else "",
+            "at": self.at,
         }
         return {name: value for name, value in found.items() if value}
 
@@ -132,6 +134,7 @@ def asked_by(query: Mapping[str, str]) -> Asked:
         descending=order == "desc" if order in ("asc", "desc") else BY_NAME[sort].largest_first,
         group=group if group in GROUPS else "",
         view=view if view in VIEWS else "table",
+        at=query.get("at", "").strip()[:MAX_QUERY],
     )
 
 

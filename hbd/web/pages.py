@@ -10,9 +10,11 @@ from aiohttp import web
 from markupsafe import Markup
 
 from hbd.access import visible
+from hbd.derived import DISKS
+from hbd.errors import NotFound
 from hbd.hosts import Host
-from hbd.model import State
-from hbd.web import channels, live_view, openapi, paint, schemas
+from hbd.model import Sample, State
+from hbd.web import channels, forecast_view, forecasts, live_view, openapi, paint, past, schemas, scrapes
 from hbd.web import messages as journal
 from hbd.web.api_view import groups
 from hbd.web.call import Call
@@ -36,6 +38,9 @@ async def index(call: Call) -> web.StreamResponse:
 
 
 async def live(call: Call) -> web.StreamResponse:
+    moment = await past.moment_of_page(call)
+    if moment is not None:
+        return await _live_at(call, moment)
     hosts = visible(call.identity, call.parts.hosts)
     messages = await journal.recent(call, MESSAGES)
     shown = []
@@ -48,8 +53,19 @@ async def live(call: Call) -> web.StreamResponse:
     return await page(call, "live", live=view, blank=paint.row(live_view.BLANK), messages=lines, data=script_data(data))
 
 
+async def _live_at(call: Call, moment: past.Moment) -> web.StreamResponse:
+    shown = [] if moment.at is None else await past.hosts_at(call, moment.at)
+    messages = [] if moment.at is None else await journal.recent(call, MESSAGES, until=moment.at)
+    lines = [schemas.JournalMessage(message.time, message.host, message.msg) for message in messages]
+    view = await asyncio.to_thread(live_view.live_view, shown, call.request.query)
+    return await page(call, "live", past=moment, live=view, messages=lines)
+
+
 async def plugins(call: Call) -> web.StreamResponse:
     """``?host=…&plugin=…``; without them the first host and the first plugin that it has."""
+    moment = await past.moment_of_page(call)
+    if moment is not None:
+        return await _plugins_at(call, moment)
     rings, asked = call.parts.rings, call.request.query.get("host", "")
     hosts = visible(call.identity, call.parts.hosts)
     host: Host | None
@@ -64,6 +80,9 @@ async def plugins(call: Call) -> web.StreamResponse:
     held = rings.count(host.id, plugin) if host and plugin else 0
     samples = rings.newest(host.id, plugin, held) if host and held else []
     shown = call.parts.views.host(host) if host else None
+    view = plugin_view(samples) if samples else EMPTY
+    if host and plugin == DISKS:
+        view = forecast_view.in_view(view, await forecasts.disks_if_known(call, host))
     return await page(
         call,
         "plugins",
@@ -78,6 +97,42 @@ async def plugins(call: Call) -> web.StreamResponse:
         failures=failures(agent.data, names) if agent else [],
         machine=machine(call, host) if host else None,
         sampled=samples[0].time if samples else None,
+        view=view,
+    )
+
+
+async def _plugins_at(call: Call, moment: past.Moment) -> web.StreamResponse:
+    query, hosts = call.request.query, visible(call.identity, call.parts.hosts)
+    asked = query.get("host", "")
+    host = next((entry for entry in hosts if not asked or entry.name.lower() == asked.lower()), None)
+    one: past.Shown | None = None
+    newest: dict[str, Sample] = {}
+    if host is None:
+        moment = moment._replace(problem=moment.problem or "No host of that name.")
+    elif moment.at is not None:
+        try:
+            one, newest = await past.one_at(call, host, moment.at), await past.newest_at(call, host, moment.at)
+        except NotFound as wrong:
+            moment = moment._replace(problem=f"{wrong}.")
+    names = ordered(newest)
+    plugin = next((name for name in (query.get("plugin", ""), *names) if name in names), "")
+    samples = await past.samples_at(call, host, plugin, newest[plugin].time) if host and plugin else []
+    shown = past.host_of(one) if one else None
+    agent, system = newest.get(AGENT), newest.get("os_info")
+    return await page(
+        call,
+        "plugins",
+        past=moment,
+        choices=[entry.name for entry in hosts],
+        host=shown,
+        row=paint.row(shown) if shown else None,
+        asked=asked,
+        names=names,
+        plugin=plugin,
+        held=len(samples),
+        failures=failures(agent.data, names) if agent else [],
+        machine=machine_of(system, moment.at) if system else {},
+        sampled=samples[0].time if samples else None,
         view=plugin_view(samples) if samples else EMPTY,
     )
 
@@ -87,7 +142,16 @@ async def status(call: Call) -> web.StreamResponse:
     failing = [one for one in await channels.index(call) if one.enabled and one.state.failing_since is not None]
     healthy = daemon.storage == "ok" and daemon.reload.ok and not unready and not failing
     found = troubles(daemon.counters)
-    return await page(call, "status", status=daemon, unready=unready, failing=failing, healthy=healthy, troubles=found)
+    return await page(
+        call,
+        "status",
+        status=daemon,
+        unready=unready,
+        failing=failing,
+        healthy=healthy,
+        troubles=found,
+        exporters=(await scrapes.index(call)).scrapes,
+    )
 
 
 async def api_docs(call: Call) -> web.StreamResponse:
@@ -118,14 +182,18 @@ async def static_file(call: Call) -> web.StreamResponse:
 def machine(call: Call, host: Host) -> dict[str, str]:
     """What its agent says of the machine, in words."""
     sample = call.parts.rings.latest(host.id, "os_info")
-    if sample is None:
-        return {}
+    up = state_of(call, host) is State.UP
+    return {} if sample is None else machine_of(sample, time.time() if up else None)
+
+
+def machine_of(sample: Sample, now: float | None) -> dict[str, str]:
+    """now: Unix seconds, None where the machine is not known to run."""
     found = {}
     if kernel := sample.data.get("kernel"):
         found["kernel"] = str(kernel)[:100]
     booted = number(sample.data.get("boot_time"))
-    if booted is not None and state_of(call, host) is State.UP:
-        found["running for"] = paint.long_span(max(0.0, time.time() - booted))
+    if booted is not None and now is not None:
+        found["running for"] = paint.long_span(max(0.0, now - booted))
     return found
 
 

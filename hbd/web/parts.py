@@ -37,12 +37,15 @@ from hbd.remote.streams import Streams
 from hbd.remote.whereabouts import Whereabouts
 from hbd.reporting import Reporting
 from hbd.rings import Rings
+from hbd.scraping.scraper import Scraper
 from hbd.second_factor import SecondFactors
 from hbd.signin import SignIn
 from hbd.stats import Stats
 from hbd.store import Store
 from hbd.web import schemas
+from hbd.web.foretelling import Forecasts
 from hbd.web.hostview import HostViews
+from hbd.web.recorder import Recorder
 from hbd.web.throttle import Throttle
 
 
@@ -97,8 +100,11 @@ class Parts:
     influx: InfluxWrites
     passive: PassiveResults
     jobs: Jobs
+    scraper: Scraper
     reporting: Reporting
     apply_reporting: Callable[[Host], Awaitable[None]]
     processes: ProcessRegister
+    recorder: Recorder
     tests: Throttle = field(default_factory=lambda: Throttle(1 / 300, 3))
     told: Mapping[int, State] = field(default_factory=dict)
+    forecasts: Forecasts = field(default_factory=Forecasts)

@@ -66,10 +66,18 @@ function put(id, text) {
   box.querySelector("[data-copy]").dataset.copy = text;
 }
 
-function showLines(name, key) {
+function showLines(name, { key, id }) {
   find("added").querySelector("h2").textContent = name;
   put("install-line", dialog.dataset.line.replace("KEY", key));
   put("key-alone", key);
+  fillWays({ KEY: key, "HOST-NAME": name, "HOST-NUMBER": id });
+}
+
+/** Put what is known now into the places of the lines for other agents; nothing: as they came. */
+function fillWays(values) {
+  const filled = (text) => Object.entries(values).reduce((told, [place, value]) => told.replaceAll(place, value), text);
+  for (const part of dialog.querySelectorAll(".ways :is(pre, code)")) part.textContent = filled((part.dataset.text ??= part.textContent));
+  for (const button of dialog.querySelectorAll(".ways [data-copy]")) button.dataset.copy = filled((button.dataset.text ??= button.dataset.copy));
 }
 
 function begin() {
@@ -78,6 +86,7 @@ function begin() {
   tags.values = [];
   clear(find("add-form"));
   for (const id of ["install-line", "key-alone"]) put(id, "");
+  fillWays({});
   find("open-agent").hidden = true;
   tell("", "…", "waiting for the first report");
   show(find("add-form"));
@@ -96,7 +105,7 @@ if (dialog) {
     const made = await submit(form, () => ask("POST", "/api/agents", body));
     if (!made) return;
     awaited = hostname.toLowerCase();
-    showLines(hostname, made.key);
+    showLines(hostname, made);
     show(find("added"));
     find("added").querySelector("h2").focus();
     feed.resync();

@@ -48,6 +48,7 @@ from hbd.remote.whereabouts import Whereabouts
 from hbd.report_log import ReportLog
 from hbd.reporting import Reporting
 from hbd.rings import Rings
+from hbd.scraping.scraper import Scraper
 from hbd.security import Security
 from hbd.signin import Visitor
 from hbd.stats import Stats
@@ -57,6 +58,7 @@ from hbd.web import make_app, schemas
 from hbd.web.frames import WebSocketFrames
 from hbd.web.hostview import HostViews
 from hbd.web.parts import Parts
+from hbd.web.recorder import Recorder
 from hbd.web.server import Runner
 from hbd.web.throttle import Throttle
 
@@ -152,10 +154,22 @@ class World:
         self.report_log = ReportLog(self.store, self.stats)
         self.reporting = Reporting(self.store)
         self.jobs = Jobs(self.store.jobs, self.hosts, ForeignReports(self.pipeline), self.stats, clock=lambda: self.now)
+        self.scraper = Scraper(Config(), self.hosts, self.pipeline, self.report_log, self.stats, clock=lambda: self.now)
         self.doors = Doors(
             self.enrolment, self.pipeline, self.report_log, lambda: self.now, lambda: self.parts.config.limits
         )
         self.noba = NobaAgents(self.doors, self.pipeline, self.rings, self.commands)
+        self.recorder = Recorder(
+            self.hosts,
+            self.views,
+            self.rings,
+            self.alerts,
+            self.hushing,
+            self.notifications,
+            self.store.chronicle,
+            self.stats,
+            clock=lambda: self.now.wall,
+        )
         self.parts = Parts(
             config=Config(),
             hosts=self.hosts,
@@ -197,9 +211,11 @@ class World:
             influx=InfluxWrites(self.doors.rates, self.rings.latest),
             passive=PassiveResults(self.doors.rates, self.rings.latest),
             jobs=self.jobs,
+            scraper=self.scraper,
             reporting=self.reporting,
             apply_reporting=self.apply_reporting,
             processes=self.processes,
+            recorder=self.recorder,
             told=self.pipeline.told,
         )
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import matrix_agents
+import matrix_availability
+import matrix_grafana
 import matrix_processes
 import matrix_receivers
 import matrix_remote
@@ -209,4 +211,6 @@ MATRIX: dict[str, list[Question]] = {
     **matrix_remote.MATRIX,
     **matrix_receivers.MATRIX,
     **matrix_processes.MATRIX,
+    **matrix_grafana.MATRIX,
+    **matrix_availability.MATRIX,
 }

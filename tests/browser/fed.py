@@ -47,6 +47,7 @@ from hbd.report_log import ReportLog
 from hbd.reporting import Reporting
 from hbd.rings import Rings
 from hbd.rules import HostRules, Rule
+from hbd.scraping.scraper import Scraper
 from hbd.security import Security
 from hbd.stats import Stats
 from hbd.store import Store, Turn
@@ -55,6 +56,7 @@ from hbd.web import make_app, schemas
 from hbd.web.frames import WebSocketFrames
 from hbd.web.hostview import HostViews
 from hbd.web.parts import Parts
+from hbd.web.recorder import Recorder
 from hbd.web.throttle import Throttle
 
 GRACE = 3.0
@@ -93,6 +95,8 @@ class FedDaemon:
         self.processes: ProcessRegister
         self.deployments: Deployments
         self.commands: Commands
+        self.jobs: Jobs
+        self.scraper: Scraper
         self.sent: list[Frame] = []  # to agents
         self.origin = ""
         self._beats = 0
@@ -124,7 +128,7 @@ class FedDaemon:
         )
         await self.notifications.load(self.now)
         self.enrolment = Enrolment(self.hosts, self.store, self._know)
-        pipeline = Pipeline(
+        self._pipeline = pipeline = Pipeline(
             self.hosts,
             self.presence,
             self.rings,
@@ -152,8 +156,20 @@ class FedDaemon:
         self.commands = Commands(self.store, self.hosts, stats, self.send)
         noba = NobaAgents(doors, pipeline, self.rings, self.commands)
         self.reporting = Reporting(self.store)
+        self.jobs = Jobs(self.store.jobs, self.hosts, ForeignReports(pipeline), stats)
+        self.scraper = Scraper(self.config, self.hosts, pipeline, self.report_log, stats)
         watches = Watches()
         self.processes = ProcessRegister(self.config, self.store, watches, self.alerts)
+        self.recorder = Recorder(
+            self.hosts,
+            views,
+            self.rings,
+            self.alerts,
+            self.hushing,
+            self.notifications,
+            self.store.chronicle,
+            stats,
+        )
         parts = Parts(
             config=self.config,
             hosts=self.hosts,
@@ -188,7 +204,8 @@ class FedDaemon:
             agent_link=self._no_agent,
             streams=Streams(self.config, self, stats),
             commands=self.commands,
-            jobs=Jobs(self.store.jobs, self.hosts, ForeignReports(pipeline), stats),
+            jobs=self.jobs,
+            scraper=self.scraper,
             deployments=self.deployments,
             packages=packages,
             whereabouts=whereabouts,
@@ -196,6 +213,7 @@ class FedDaemon:
             passive=PassiveResults(doors.rates, self.rings.latest),
             influx=InfluxWrites(doors.rates, self.rings.latest),
             reporting=self.reporting,
+            recorder=self.recorder,
             apply_reporting=self._apply_reporting,
             processes=self.processes,
         )
@@ -205,12 +223,15 @@ class FedDaemon:
         await site.start()
         self.origin = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
         self._task = asyncio.create_task(self.feed.run())
+        self._turns = asyncio.create_task(pipeline.run())
 
     async def stop(self) -> None:
         if self._task and self._runner:
             self.feed.close()
             await self.commands.close()
             self._task.cancel()
+            self._pipeline.close()
+            await self._turns
             await self._runner.cleanup()
             await self.channels.close()
             await self.security.close()
@@ -220,10 +241,13 @@ class FedDaemon:
         await self.stop()
         await self.store.close()
 
-    async def recent(self, limit: int, host_ids: Sequence[int] | None = None) -> list[Message]:
+    async def recent(
+        self, limit: int, host_ids: Sequence[int] | None = None, until: float | None = None
+    ) -> list[Message]:
         """What the store would say of the journal."""
         names = {host.name for host in self.hosts if host_ids is None or host.id in host_ids}
-        return [message for message in self.messages if not message.host or message.host in names][:limit]
+        heard = [message for message in self.messages if until is None or message.time <= until]
+        return [message for message in heard if not message.host or message.host in names][:limit]
 
     async def user(self, name: str, role: str = "viewer", **fields: Any) -> User:
         """Make a user, who signs in with ``PASSWORD``."""

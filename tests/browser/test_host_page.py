@@ -181,7 +181,7 @@ async def test_reports_show_what_was_sent_and_answered(fleet: FedDaemon, open_pa
 
 async def test_lines_for_other_agents_name_this_daemon_and_this_host(fleet: FedDaemon, open_page: OpenPage) -> None:
     page = await sign_in(open_page, fleet, "alice", "/agent/web?tab=reports")
-    await page.get_by_text("An agent of HitFlow").click()
+    await page.get_by_text("HitFlow", exact=True).click()
     text = page.locator("details", has_text="HitFlow").locator("pre")
     await expect(text).to_contain_text(f"{fleet.origin}/agent/v1/report")
     await expect(text).to_contain_text(f"HitFlow-Agent-Server: {fleet.hosts.require('web').id}")

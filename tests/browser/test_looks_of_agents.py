@@ -10,6 +10,7 @@ from fed import FedDaemon
 from looks import violations
 from playwright.async_api import expect
 
+from hbd.job_schedule import Timing
 from hbd.model import Family
 from hbd.processes import Watched
 from hbd.store.audit import Entry
@@ -18,14 +19,17 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 FIRST_LOAD_BYTES = 120 * 1024
-TABS = ("commands", "logs", "processes", "reports", "policy", "settings")
+TABS = ("commands", "logs", "processes", "jobs", "reports", "policy", "settings")
 PATHS = [
     *("/agents", "/agents/deploy", "/agent/web", "/agent/web?tab=processes&process=1"),
+    *("/jobs", "/agent/web?tab=jobs&job=1", "/scrapes"),
     *(f"/agent/web?tab={tab}" for tab in TABS),
 ]
 DIALOGS = {
     "/agents": ["[data-opens=add-agent]"],
     "/agent/web?tab=processes": ["[data-adds]"],
+    "/agent/web?tab=jobs": ["[data-adds]", "[data-edits]"],
+    "/jobs": ["[data-adds]"],
     "/agent/web?tab=settings": ["#rotate", "[data-opens=delete-host]"],
 }
 
@@ -42,6 +46,8 @@ async def busy(fleet: FedDaemon) -> FedDaemon:
     entry = Entry(time=fleet.now.wall, user="alice", via="session", action="test")
     await fleet.commands.queue(host, "shell", {"command": "df -h"}, entry)
     await fleet.processes.add(Watched(host_id=host.id, user_id=None, name="nginx", created=fleet.now.wall), entry)
+    job = await fleet.jobs.add(host, "backup", Timing(None, 3600.0, "30 2 * * *", "Europe/Zurich"), "alice", entry)
+    await fleet.jobs.ping(job.token, "fail", exit_code=7, body="no space left on device")
     return fleet
 
 
