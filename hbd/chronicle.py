@@ -329,6 +329,15 @@ def apply(leaves: Leaves, changes: Iterable[Change], until: int) -> Leaves:
     return leaves
 
 
+def in_order(changes: Sequence[Change]) -> list[Change]:
+    """Without those that were overtaken: a clock that is set back begins anew with an earlier time."""
+    kept: list[Change] = []
+    for change in reversed(changes):
+        if not kept or change.at <= kept[-1].at:
+            kept.append(change)
+    return kept[::-1]
+
+
 def thin(changes: Sequence[Change], every: int) -> list[Change]:
     """Only what held at the end of each ``every`` milliseconds, and the first base."""
     kept: list[Change] = []

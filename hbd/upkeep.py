@@ -81,14 +81,24 @@ class Upkeep:
             await self._store.probe()
 
     async def round(self, now: Moment) -> None:
-        """Everything once."""
+        """Everything once. Raises StorageError; a fault in one thing keeps nothing else from being done."""
         self.warn_of_certificate(now)
-        await self.remember_connections()
-        await self.fold(now.wall)
-        await self.pack(now.wall)
+        await self._try("remembering connections", self.remember_connections())
+        await self._try("folding", self.fold(now.wall))
+        await self._try("packing", self.pack(now.wall))
+        await self._try("packing what was shown", self.pack_shown(now.wall))
         if self._clock_is_steady(now):
-            await self.prune(now.wall)
-        await self.back_up(now)
+            await self._try("forgetting", self.prune(now.wall))
+        await self._try("the backup", self.back_up(now))
+
+    @staticmethod
+    async def _try(name: str, step: Awaitable[None]) -> None:
+        try:
+            await step
+        except StorageError:
+            raise
+        except Exception:
+            log.exception("%s failed; upkeep goes on", name)
 
     def _clock_is_steady(self, now: Moment) -> bool:
         """Whether the wall clock has run evenly for a while: after a jump nothing is thrown away in its name."""
@@ -133,6 +143,8 @@ class Upkeep:
 
     async def pack(self, now: float) -> None:
         await _in_slices(lambda: self._store.history.pack(now))
+
+    async def pack_shown(self, now: float) -> None:
         await _in_slices(lambda: self._store.chronicle.pack(now))
 
     async def prune(self, now: float) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from hbd import chronicle
@@ -53,6 +53,8 @@ class _Window(NamedTuple):
 class ChronicleTables:
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._left: set[tuple[int, int]] = set()
+        """(host id, window) of what could not be packed; tried again after a restart"""
 
     async def write(self, strands: Sequence[Strand], run: Run) -> None:
         """Write what was shown lately, and that the daemon ran until then. Raises StorageError.
@@ -73,6 +75,16 @@ class ChronicleTables:
                 " ON CONFLICT (started) DO UPDATE SET last = excluded.last",
                 run,
             )
+
+        await self._database.write(work)
+
+    async def rewind(self, at: int) -> None:
+        """The clock was set back to that time: what was to be later has not been. Raises StorageError."""
+
+        def work(db: sqlite3.Connection) -> None:
+            db.execute("DELETE FROM chronicle WHERE first >= ?", (at,))
+            db.execute("DELETE FROM runs WHERE started >= ?", (at,))
+            db.execute("UPDATE runs SET last = ?1 WHERE last > ?1", (at,))
 
         await self._database.write(work)
 
@@ -104,10 +116,15 @@ class ChronicleTables:
         return await self._work(EXACT, before - WINDOW_SECONDS)
 
     async def _work(self, kind: int, before: float) -> int:
-        window = await self._database.read_long(lambda db: _next(db, kind, int(before * 1000)), 60)
+        window = await self._database.read_long(lambda db: _next(db, kind, int(before * 1000), self._left), 60)
         if window is None:
             return 0
-        packed = await asyncio.to_thread(_packed, window, kind + 1)
+        try:
+            packed = await asyncio.to_thread(_packed, window, kind + 1)
+        except Exception:
+            self._left.add((window.host_id, window.window))
+            log.exception("what was shown of host %d in an hour cannot be packed, and stays as it is", window.host_id)
+            return 1
         await self._database.write(lambda db: _replace(db, window, packed, kind + 1))
         return len(window.rows)
 
@@ -166,13 +183,13 @@ def _at(db: sqlite3.Connection, host_ids: Iterable[int], at: int) -> dict[int, L
     return found
 
 
-def _next(db: sqlite3.Connection, kind: int, before: int) -> _Window | None:
-    """The window that is due, with all its rows."""
-    found = db.execute(
-        "SELECT host_id, window FROM chronicle"
-        " WHERE packed = ? AND last < ? AND window * 1000 < ? ORDER BY last LIMIT 1",
+def _next(db: sqlite3.Connection, kind: int, before: int, left: Collection[tuple[int, int]]) -> _Window | None:
+    """The window that is due, with all its rows. left: those that are passed over."""
+    due = db.execute(
+        "SELECT host_id, window FROM chronicle WHERE packed = ? AND last < ? AND window * 1000 < ? ORDER BY last",
         (kind, before + WINDOW_SECONDS * 1000, before),
-    ).fetchone()
+    )
+    found = next((window for window in due if window not in left), None)
     if found is None:
         return None
     rows = db.execute(
@@ -189,6 +206,7 @@ def _packed(window: _Window, kind: int) -> tuple[int, int, bytes] | None:
             changes += chronicle.unpack(data) if packed else chronicle.from_rows(data)
         except ValueError as error:
             log.error("what was shown of host %d cannot be read and is dropped: %s", window.host_id, error)
+    changes = chronicle.in_order(changes)
     while changes and not changes[0].base:  # what they would change could not be read
         changes.pop(0)
     if kind == MINUTES:

@@ -33,6 +33,7 @@ async def index(call: Call) -> web.Response:
         blank=BLANK,
         quiet_since=None if found.alerts else await _quiet_since(call),
         data=script_data(data),
+        look_back=past.way_back(call, view.asked.parameters()),
     )
 
 

@@ -43,7 +43,8 @@ class Asked(NamedTuple):
     state: str = ""
     at: str = ""
 
-    def url(self) -> str:
+    def parameters(self) -> dict[str, str]:
+        """As in the URL."""
         given = {
             "q": self.q,
             "level": ",".join(level for level in SHOWN if level in self.levels),
@@ -52,7 +53,10 @@ class Asked(NamedTuple):
             "state": self.state,
             "at": self.at,
         }
-        text = urlencode({name: value for name, value in given.items() if value}, safe=",")
+        return {name: value for name, value in given.items() if value}
+
+    def url(self) -> str:
+        text = urlencode(self.parameters(), safe=",")
         return f"/alerts?{text}" if text else "/alerts"
 
     @property

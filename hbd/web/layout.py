@@ -71,8 +71,6 @@ TITLES = {item.name: item.label for item in PAGES} | {
 }
 FOREIGN = "Asked by another site"
 """the title where nobody's rights are at fault, but the page that the request came from"""
-LOOKS_BACK = ("live", "alerts", "plugins")
-"""pages that show the past, too"""
 ALWAYS_TOLD = ("status", "access", "users", "audit", "profile")
 """pages on which the words about missing users cannot be hidden"""
 WITHOUT_USERS = {
@@ -181,7 +179,6 @@ async def page(call: Call, name: str, *, title: str = "", status_code: int = 200
         "banner": _banner(found) if guest else None,
         "viewer": None if guest else _viewer(call),
         "joining": _joining(call, found) if may(call.identity, Action.INSPECT).allowed else None,
-        "look_back": past.way_back(call) if name in LOOKS_BACK else None,
     }
     return await _respond(call, name, title or TITLES[name], values, status_code)
 

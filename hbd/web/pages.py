@@ -50,7 +50,15 @@ async def live(call: Call) -> web.StreamResponse:
     lines = [schemas.JournalMessage(message.time, message.host, message.msg) for message in messages]
     view = await asyncio.to_thread(live_view.live_view, shown, call.request.query)
     data = await asyncio.to_thread(msgspec.json.encode, {"hosts": shown, "messages": lines})
-    return await page(call, "live", live=view, blank=paint.row(live_view.BLANK), messages=lines, data=script_data(data))
+    return await page(
+        call,
+        "live",
+        live=view,
+        blank=paint.row(live_view.BLANK),
+        messages=lines,
+        data=script_data(data),
+        look_back=past.way_back(call, view.asked.parameters()),
+    )
 
 
 async def _live_at(call: Call, moment: past.Moment) -> web.StreamResponse:
@@ -98,6 +106,7 @@ async def plugins(call: Call) -> web.StreamResponse:
         machine=machine(call, host) if host else None,
         sampled=samples[0].time if samples else None,
         view=view,
+        look_back=past.way_back(call, {"host": host.name if host else "", "plugin": plugin}),
     )
 
 

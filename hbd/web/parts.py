@@ -47,6 +47,7 @@ from hbd.web.foretelling import Forecasts
 from hbd.web.hostview import HostViews
 from hbd.web.recorder import Recorder
 from hbd.web.throttle import Throttle
+from hbd.web.turns import Turns
 
 
 @dataclass(kw_only=True)
@@ -105,6 +106,7 @@ class Parts:
     apply_reporting: Callable[[Host], Awaitable[None]]
     processes: ProcessRegister
     recorder: Recorder
+    past_readers: Turns = field(default_factory=lambda: Turns(2, 4, 40, "Too many ask for the past at the moment"))
     tests: Throttle = field(default_factory=lambda: Throttle(1 / 300, 3))
     told: Mapping[int, State] = field(default_factory=dict)
     forecasts: Forecasts = field(default_factory=Forecasts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlencode
@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 
 from hbd import chronicle
 from hbd.access import visible
-from hbd.errors import InvalidInput, NotFound
+from hbd.errors import Busy, InvalidInput, NotFound
 from hbd.hosts import Host
 from hbd.model import Level, Sample
 from hbd.store.chronicle import Run
@@ -60,8 +60,12 @@ async def moment_of(call: Call, text: str) -> float | None:
     at = moment(text, now, "at")
     if at > now:
         raise InvalidInput("lies in the future", "at")
-    await call.parts.recorder.have_written(at)
     before, after = await call.parts.store.chronicle.run_at(_ms(at))
+    current = call.parts.recorder.current
+    if current is not None and current.started <= _ms(at):
+        before, after = current, None
+    elif current is not None and after is None:
+        after = current
     if before is None:
         oldest = "" if after is None else f"; what was shown is known from {_words(after.started)} on"
         raise NotFound(f"Nothing is known of {_words(_ms(at))}{oldest}")
@@ -78,18 +82,30 @@ def _not_running(at: float, before: Run, after: Run) -> str:
 
 
 async def shown(call: Call, hosts: Iterable[Host], at: float) -> list[Shown]:
-    """Of hosts that the caller may see, those that were there, in the order of the names that they had."""
+    """Of hosts that the caller may see, those that were there, in the order of the names that they had.
+
+    Raises Busy when too many ask for the past already.
+    """
     asked = {host.id: host for host in hosts}
-    ids = list(asked)
-    found: list[Shown] = []
-    for start in range(0, len(ids), HOSTS_AT_ONCE):
-        async with call.parts.recorder.reading:
-            leaves = await call.parts.store.chronicle.at(ids[start : start + HOSTS_AT_ONCE], _ms(at))
-        for host_id, held in leaves.items():
-            doc = chronicle.unflatten(held)
-            alerts, newest = doc.pop(OPEN, {}), doc.pop(NEWEST, {})
-            found.append(Shown(asked[host_id], doc, alerts, newest))
+    ids, found = list(asked), []
+    async with call.parts.past_readers.turn(call.identity.name or call.caller.address):
+        for start in range(0, len(ids), HOSTS_AT_ONCE):
+            if call.request.transport is None or call.request.transport.is_closing():
+                raise Busy("Whoever asked is gone")
+            found += await _shown(call, asked, ids[start : start + HOSTS_AT_ONCE], _ms(at))
     found.sort(key=lambda one: str(one.doc["name"]).lower())
+    return found
+
+
+async def _shown(call: Call, asked: dict[int, Host], ids: list[int], at: int) -> list[Shown]:
+    waiting = {host_id: call.parts.recorder.waiting(host_id) for host_id in ids}
+    stored = await call.parts.store.chronicle.at(ids, at)
+    found = []
+    for host_id in ids:
+        leaves = chronicle.apply(stored.get(host_id, {}), waiting[host_id], at)
+        if leaves:
+            doc = chronicle.unflatten(leaves)
+            found.append(Shown(asked[host_id], doc, doc.pop(OPEN, {}), doc.pop(NEWEST, {})))
     return found
 
 
@@ -114,7 +130,7 @@ def alerts_of(call: Call, hosts: Sequence[Shown], limit: int | None = None) -> s
     for one in hosts:
         allowed = allowed_to(call.identity, one.host) if one.alerts else []
         for words in one.alerts.values():
-            stands = words.pop(STANDS)
+            stands = words.pop(STANDS, False)
             words |= {"hostname": one.doc["name"], "tags": one.doc["tags"], "allowed": allowed}
             alert = msgspec.convert(words, schemas.Alert)
             found.append(alert)
@@ -216,10 +232,10 @@ async def moment_of_page(call: Call) -> Moment | None:
     return Moment(text, at, problem, now - shown, back, forth, _address(call, kept), kept)
 
 
-def way_back(call: Call) -> str:
-    """The page that is shown, as it was some minutes ago."""
-    query = call.request.query
-    return _at(call, call.parts.recorder.clock() - LOOK_BACK, [(name, query[name]) for name in query if name != "at"])
+def way_back(call: Call, parameters: Mapping[str, str]) -> str:
+    """The page that is shown, as it was some minutes ago. parameters: of its URL, as far as they mean anything."""
+    kept = [(name, value) for name, value in parameters.items() if value]
+    return _at(call, call.parts.recorder.clock() - LOOK_BACK, kept)
 
 
 def _read(text: str, now: float) -> float:

@@ -41,7 +41,7 @@ AGAIN = 500  # open alerts of hosts without news that are looked at again: other
 FLUSH_SECONDS = 5.0
 TURNS = 6  # every flush writes each sixth host, so that a row is about half a minute
 MOST_WAITING = 100_000  # changes that wait while the disk takes none
-READERS = 2  # of the past at a time: for thousands of hosts it takes a processor for seconds
+STEP_BACK_MS = 2_000  # of the clock; by less it is only waited for
 
 OPEN, NEWEST, STANDS = "open", "newest", "open_for_somebody"
 """members of a document beside those of the host"""
@@ -93,8 +93,8 @@ class Recorder:
         self._next = 0
         self._turn = 0
         self._flushing = asyncio.Lock()
-        self.reading = asyncio.Semaphore(READERS)
-        """held by whoever reads what was noted"""
+        self._writing: dict[int, list[tuple[int, Change]]] = {}
+        """what is on its way to the disk"""
         stats.describe("chronicle_changes_total", "Changes of what is shown that were noted for the past.")
         stats.describe("chronicle_dropped_total", "Such changes lost because the disk refused them for too long.")
         self._stats = stats
@@ -107,6 +107,9 @@ class Recorder:
                 await asyncio.sleep(max(LOOK_SECONDS, len(self._hosts) / HOSTS_A_SECOND))
                 try:
                     await self.look()
+                except StorageError as error:
+                    log.debug("what is shown waits for the disk: %s", error)
+                try:
                     if time.monotonic() >= due:
                         due = time.monotonic() + FLUSH_SECONDS
                         self._turn = (self._turn + 1) % TURNS
@@ -123,8 +126,8 @@ class Recorder:
 
     async def look(self) -> None:
         """Note what is shown otherwise than before. Raises StorageError, with nothing noted."""
-        if self._milliseconds() < self._latest:  # the clock was set back
-            self._noted.clear()
+        if self._started and self._milliseconds() < self._latest:
+            await self._begin_again()
         if not self._started:
             started = self._milliseconds()
             await self._store.write((), Run(started, started))
@@ -134,7 +137,11 @@ class Recorder:
             changed.update(host.id for host in self._hosts if host.id not in self._noted)
         problems = self._problems()
         for number, host_id in enumerate((*changed, *self._again(problems, changed)), 1):
-            self._note(host_id, problems.get(host_id, ()))
+            try:
+                self._note(host_id, problems.get(host_id, ()))
+            except Exception:  # the others are still noted, and this one anew when it changes
+                self._noted.pop(host_id, None)
+                log.exception("what is shown of host %d could not be noted", host_id)
             if number % HOSTS_AT_ONCE == 0:
                 await asyncio.sleep(0)
         self._latest = self._milliseconds()
@@ -143,11 +150,32 @@ class Recorder:
         """Have everything on disk that was noted. Raises StorageError."""
         await self._write(list(self._waiting))
 
-    async def have_written(self, at: float) -> None:
-        """Have everything on disk that was noted up to that time (Unix seconds). Raises StorageError."""
-        oldest = min((changes[0][1].at for changes in self._waiting.values()), default=None)
-        if oldest is None or oldest <= at * 1000:
-            await self.flush()
+    @property
+    def current(self) -> Run | None:
+        """This run of the daemon, as far as it was looked at what is shown."""
+        return Run(self._started, self._latest) if self._started else None
+
+    def waiting(self, host_id: int) -> list[Change]:
+        """What was noted of a host and may not be on disk yet, oldest first.
+
+        Who reads the store asks this before, so that nothing is missed that is written meanwhile.
+        """
+        return [change for kept in (self._writing, self._waiting) for _, change in kept.get(host_id, ())]
+
+    async def _begin_again(self) -> None:
+        """The clock was set back: what was noted of the time that comes once more is forgotten. Raises StorageError."""
+        log.warning("the clock was set back; what was shown since is forgotten")
+        at = self._milliseconds()
+        await self._store.rewind(at)
+        for host_id, changes in list(self._waiting.items()):
+            kept = [one for one in changes if one[1].at < at]
+            self._count -= len(changes) - len(kept)
+            if kept:
+                self._waiting[host_id] = kept
+            else:
+                del self._waiting[host_id]
+        self._noted.clear()
+        self._started = self._latest = 0
 
     # ------------------------------------------------------------------------------------------------------- noting
 
@@ -222,7 +250,9 @@ class Recorder:
         self._count += 1
 
     def _milliseconds(self) -> int:
-        return round(self.clock() * 1000)
+        """Now; for a clock that was set back by little, the latest that it was."""
+        now = round(self.clock() * 1000)
+        return self._latest if self._latest - STEP_BACK_MS <= now < self._latest else now
 
     # ------------------------------------------------------------------------------------------------------ writing
 
@@ -232,6 +262,7 @@ class Recorder:
                 return
             taken = {host_id: self._waiting.pop(host_id) for host_id in host_ids if host_id in self._waiting}
             self._count -= sum(map(len, taken.values()))
+            self._writing = taken
             try:
                 await self._store.write(list(_strands(taken)), Run(self._started, self._latest))
             except BaseException:
@@ -239,6 +270,8 @@ class Recorder:
                     self._waiting[host_id] = changes + self._waiting.get(host_id, [])
                     self._count += len(changes)
                 raise
+            finally:
+                self._writing = {}
 
 
 def _strands(taken: dict[int, list[tuple[int, Change]]]) -> Iterator[Strand]:

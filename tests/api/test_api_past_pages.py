@@ -121,7 +121,7 @@ async def test_steps_lead_earlier_and_later_but_not_into_the_future(api: Api, wo
 async def test_live_pages_lead_to_the_past(api: Api, world: World) -> None:
     await with_an_alarm(world)
     for path in ("/live", "/alerts", "/plugins?host=ant"):
-        assert re.search(rf'href="{re.escape(path)}[?&a-z;]+at=2025-06-15T15:09:41Z"', await page(api, path))
+        assert re.search(rf'href="{re.escape(path)}[?&a-z_;=]*at=2025-06-15T15:09:41Z"', await page(api, path))
     assert 'title="Look back"' not in await page(api, "/status")
 
 

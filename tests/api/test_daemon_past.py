@@ -182,6 +182,7 @@ async def test_what_was_packed_is_answered_as_before(house: House, clock: Clock)
     clock.pass_(5 * 3600)
     await daemon.upkeep.fold(clock.now.wall)
     await daemon.upkeep.pack(clock.now.wall)
+    await daemon.upkeep.pack_shown(clock.now.wall)
     assert await daemon.store.chronicle.pack(clock.now.wall) == 0
     for at, before in saved:
         assert [await ask(daemon, path, at) for path in PATHS[:3]] == before
@@ -200,6 +201,7 @@ async def test_what_is_older_than_single_samples_is_known_to_the_minute(house: H
     await daemon.recorder.flush()
     clock.pass_(3 * 86_400)
     await daemon.upkeep.pack(clock.now.wall)
+    await daemon.upkeep.pack_shown(clock.now.wall)
     await daemon.upkeep.prune(clock.now.wall)
     for at, before in saved:
         assert [await ask(daemon, path, at) for path in PATHS[:2]] == before

@@ -21,7 +21,7 @@ def key(route: Route) -> str:
 
 def timeless(page: str) -> str:
     """A page without the moment it was made at."""
-    return re.sub(r"\d{10}(\.\d+)?", "TIME", page)
+    return re.sub(r"\d{10}(\.\d+)?|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", "TIME", page)
 
 
 # ------------------------------------------------------------------------------------------------------- S1 no login
