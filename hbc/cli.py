@@ -146,6 +146,8 @@ def _run(options: argparse.Namespace) -> int:
         raise Failed(f"hbc: {error}") from None
     if fresh is not None:
         _begin_anew(fresh)
+    if trial is not None:
+        trial.close()  # not before: what is about to be put in place is on trial with the next start, and ours
     if len(threading.enumerate()) > 1:
         # A look-up of a name or a plugin hangs in a thread; the interpreter would wait for it, we need not.
         logging.shutdown()

@@ -6,18 +6,26 @@ it, once: whoever asks for that version again gets it for good. So no agent goes
 
 All of it stands in one file, which is on disk before anything is exchanged. Which of the two packages runs is always
 told by its digest; so a crash at any point is gone on from at the next start.
+
+It is about the package in one place. Another copy of the agent leaves it alone, and so does one that starts beside the
+agent that runs, which holds a lock until it ends.
 """
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import glob
 import hashlib
 import json
 import logging
 import os
+import re
 import secrets
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +37,13 @@ TRIAL_SECONDS = 600.0
 MOST_STARTS = 5
 """that do not reach a daemon; the version before comes back at the next one"""
 _MOST_RETURNED = 20  # packages that are known to have been given up
-_RECORD, _BEFORE = "renewal.json", "before.pyz"
+_RECORD, _BEFORE, _LOCK = "renewal.json", "before.pyz", "renewal.lock"
+_FRESH = re.compile(r"[0-9a-f]{8}")
 
 
 class Record:
-    """What is known of renewals. trial: the package that is tried, as ``version``, ``sha256``, ``before`` and
+    """What is known of renewals. package: where the one stands that this is about, "" as long as there was no renewal.
+    trial: the package that is tried, as ``version``, ``sha256``, ``before`` and
     ``before_sha256`` of the one that it replaces, ``starts``, and ``over`` with the reason once it is given up.
 
     returned: digests of packages that were given up. back: the last of these, as ``version``, ``reason`` and ``runs``,
@@ -43,6 +53,7 @@ class Record:
     def __init__(self, state: Path) -> None:
         self._path = state / _RECORD
         self.before = state / _BEFORE
+        self.package = ""
         self.trial: dict[str, Any] | None = None
         self.returned: list[str] = []
         self.back: dict[str, Any] | None = None
@@ -51,25 +62,26 @@ class Record:
         """What cannot be read counts as nothing: the agent that runs goes on."""
         try:
             kept = json.loads(self._path.read_bytes())
-            trial, back, returned = kept["trial"], kept["back"], kept["returned"]
+            package, trial, back, returned = kept["package"], kept["trial"], kept["back"], kept["returned"]
             if trial is not None:
                 texts = (trial["version"], trial["sha256"], trial["before"], trial["before_sha256"], trial["over"])
                 if not all(isinstance(text, str) for text in texts) or not isinstance(trial["starts"], int):
                     raise ValueError
             if back is not None and not all(isinstance(back[name], str) for name in ("version", "reason", "runs")):
                 raise ValueError
-            if not isinstance(returned, list):
+            if not isinstance(package, str) or not isinstance(returned, list):
                 raise ValueError
         except FileNotFoundError:
             return
         except (OSError, ValueError, KeyError, TypeError) as error:
             log.warning("what is known of renewals cannot be read: %s", error)
             return
-        self.trial, self.back, self.returned = trial, back, returned
+        self.package, self.trial, self.back, self.returned = package, trial, back, returned
 
     def write(self) -> None:
         """Raises OSError."""
-        kept = {"trial": self.trial, "back": self.back, "returned": self.returned[-_MOST_RETURNED:]}
+        returned = self.returned[-_MOST_RETURNED:]
+        kept = {"package": self.package, "trial": self.trial, "back": self.back, "returned": returned}
         _put(self._path, json.dumps(kept).encode())
 
     def end_trial(self) -> None:
@@ -85,11 +97,18 @@ def package_file() -> Path | None:
     return file if file.is_file() else None
 
 
+def _place(package: Path) -> str:
+    """The same whatever way leads there. A link is replaced itself, not what it leads to."""
+    return str(package.parent.resolve() / package.name)
+
+
 def prepare(state: Path, package: Path, version: str, digest: str) -> bool:
     """The package that runs is kept, and the one of that version and digest is on trial from the moment on at which it
     takes its place. False when there is no way back from it, since there was one before. Raises OSError."""
     record = Record(state)
     record.read()
+    if record.package != (place := _place(package)):
+        record.package, record.back = place, None
     if digest in record.returned:
         record.end_trial()
         return False
@@ -111,14 +130,22 @@ class Trial:
     """The renewals of the agent that starts now. Made before anything else, which may be what does not work in it."""
 
     def __init__(self, state: Path, package: Path, begin_anew: Callable[[], None]) -> None:
-        """begin_anew: runs what is in the package now, in this process; does not come back."""
+        """begin_anew: runs what is in the package now, in this process; does not come back. Raises OSError."""
         self._package = package
         self._begin_anew = begin_anew
-        self._passed = threading.Event()
-        self._mended = False
+        self._over = threading.Event()
+        self._has_passed = self._mended = False
         self._record = Record(state)
-        self._record.read()
         self._runs = hashlib.sha256(package.read_bytes()).hexdigest()
+        self._lock = _locked(state / _LOCK)
+        if self._lock is None:
+            return
+        _sweep(package, state / _RECORD, state / _BEFORE)
+        found = Record(state)
+        found.read()
+        if found.package != _place(package):
+            return
+        self._record = found
         try:
             self._settle()
         except OSError as error:
@@ -128,7 +155,15 @@ class Trial:
 
     def passed(self) -> None:
         """A daemon has welcomed us."""
-        self._passed.set()
+        self._has_passed = True
+        self._over.set()
+
+    def close(self) -> None:
+        """This start ends, as it would with the process; a trial goes on with the next."""
+        self._over.set()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     @property
     def outcome(self) -> dict[str, Any] | None:
@@ -165,11 +200,11 @@ class Trial:
     def _watch(self) -> None:
         """In a thread of its own, which what hangs in the others does not hold up."""
         try:
-            if self._passed.wait(TRIAL_SECONDS):
+            if not self._over.wait(TRIAL_SECONDS):
+                self._go_back(f"did not reach a daemon within {TRIAL_SECONDS / 60:g} min")
+            elif self._has_passed:
                 self._record.end_trial()
                 log.info("hbc %s has reached a daemon and stays", __version__)
-            else:
-                self._go_back(f"did not reach a daemon within {TRIAL_SECONDS / 60:g} min")
         except OSError as error:
             log.error("what is known of renewals cannot be kept: %s", error)
 
@@ -198,9 +233,37 @@ def run_package() -> None:
     os.execv(sys.executable, [sys.executable, "-I", *sys.argv])  # noqa: S606  ourselves
 
 
+def _locked(file: Path) -> int | None:
+    """The file, open and held until it is closed or the process ends; None when another agent holds it. Raises
+    OSError."""
+    opened = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(opened)
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            return None
+        raise
+    return opened
+
+
+def fresh_name(file: Path) -> Path:
+    """Beside a file, for what is to take its place; what a crash leaves there goes at the next start."""
+    return file.with_name(f".{file.name}.{secrets.token_hex(4)}")
+
+
+def _sweep(*files: Path) -> None:
+    for file in files:
+        start = f".{file.name}."
+        with suppress(OSError):
+            for left in file.parent.glob(f"{glob.escape(start)}*"):
+                if _FRESH.fullmatch(left.name.removeprefix(start)):
+                    left.unlink()
+
+
 def _put(file: Path, data: bytes, mode: int = 0o600) -> None:
     """Whole or not at all, and on the disk. Raises OSError."""
-    fresh = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
+    fresh = fresh_name(file)
     try:
         with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode), "wb") as out:
             out.write(data)

@@ -11,7 +11,6 @@ import asyncio
 import hashlib
 import os
 import re
-import secrets
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -22,7 +21,7 @@ from urllib.parse import urlsplit
 
 from hbc import __version__
 from hbc.commands.works import Failed
-from hbc.trial import package_file, prepare, sync_folder
+from hbc.trial import fresh_name, package_file, prepare, sync_folder
 from hbc.trust import Trust, TrustProblem
 
 PACKAGE_PATH = "/api/agents/package"
@@ -122,7 +121,7 @@ def _download(server: str, key: str, trust: Trust) -> bytes:
 
 def _tried(package: Path, data: bytes, version: str, config: Path | None) -> Path:
     """The new package in a file, which has run, is what it is called, is whole, and can use the config."""
-    fresh = package.with_name(f".{package.name}.{secrets.token_hex(4)}")
+    fresh = fresh_name(package)
     try:
         file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         with os.fdopen(file, "wb") as out:

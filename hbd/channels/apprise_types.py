@@ -74,6 +74,8 @@ _USUAL = frozenset(
     ("verify", "redirect", "rto", "cto", "overflow", "format", "emojis", "store", "tz", "retry", "wait", "optional")
 )
 _READS_FILES = frozenset(("template", "pgp", "pgppub", "pgpprv", "pgpkey", "keyfile", "subfile", "vapidkey"))
+_SECRET = ("token", "key", "secret", "pass", "webhook", "sid", "auth")
+"""what is typed into a field with one of these in its name is a secret, also where Apprise says nothing of that"""
 _PLACE = re.compile(r"\{(\w+)\}")
 _STATUS = re.compile(r"error=([1-5][0-9]{2})\b")
 
@@ -305,14 +307,15 @@ def _made(url: str) -> apprise.NotifyBase | None:
 def _field(name: str, described: Mapping[str, Any], required: bool) -> Field:
     kind = str(described.get("type", "string"))
     choices: tuple[str, ...] = ()
-    if described.get("private"):
-        shown = "secret"
-    elif kind.startswith("choice"):
+    if kind.startswith("choice"):
         shown, choices = "choice", tuple(sorted(str(value) for value in described.get("values", ())))
     elif kind.startswith("list"):
         shown = "list"
     else:
         shown = {"bool": "boolean", "int": "number", "float": "number"}.get(kind, "text")
+    names = f"{name} {described.get('map_to', '')}".lower()
+    if described.get("private") or (shown in ("text", "list") and any(word in names for word in _SECRET)):
+        shown, choices = "secret", ()
     default = described.get("default")
     return Field(
         f"service_{name}" if name in COMMON else name,

@@ -26,6 +26,7 @@ LEVELS = ("UNKNOWN", "WARNING", "CRITICAL")
 _CLOCK = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?) ?([smhd])?")
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, None: 1.0}
+_AFTER_HOST = re.compile(r"[/?#]")
 _WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 _SHOWN_ONLY = frozenset(("name", "type_label", "fields", "source", "editable", "state"))
 """keys of an entry of the API's list, which may come back with a change and say nothing"""
@@ -124,8 +125,9 @@ def shown_fields(spec: ChannelSpec, kind: ChannelType | None, *, whole: bool) ->
 def _outline(field: Field, value: Any) -> Any:
     if field.type == "url":
         start, _, rest = str(value).partition("://")
-        host, slash, path = rest.partition("/")
-        return f"{start}://{host.partition('?')[0]}{f'/{HIDDEN}' if path or '?' in host else slash}"
+        host = _AFTER_HOST.split(rest, maxsplit=1)[0]
+        more = rest[len(host) :]
+        return f"{start}://{host}{more if more in ('', '/') else f'/{HIDDEN}'}"
     if field.key == "headers":
         return [f"{line.partition(':')[0]}: {HIDDEN}" for line in value]
     return HIDDEN if field.key == "body" else value

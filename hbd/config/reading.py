@@ -31,6 +31,7 @@ class Reading:
         self.folder = folder
         self.problems: list[Problem] = []
         self.lines: dict[str, int] = {}
+        self._bad: set[str] = set()  # keys with a problem, and all that they stand in
 
     def read_file(self, root: Node) -> ConfigFile:
         return self.read(ConfigFile, root)
@@ -42,11 +43,15 @@ class Reading:
 
     def problem(self, line: int, key: str, reason: str) -> Any:
         self.problems.append(Problem(line, key or "file", reason))
+        for bad in around(key):
+            if bad in self._bad:
+                break
+            self._bad.add(bad)
         return BAD
 
     def is_bad(self, key: str) -> bool:
-        """Whether something in this top-level key could not be read."""
-        return any(problem.key == key or problem.key.startswith((f"{key}.", f"{key}[")) for problem in self.problems)
+        """Whether something in this key could not be read."""
+        return key in self._bad
 
     def _read(self, kind: inspect.Type, node: Node, key: str) -> Any:
         reads_as = ""
@@ -194,6 +199,13 @@ class Reading:
     def _unexpected(self, expected: str, node: Node, key: str, *, hint: str = "", secret: bool = False) -> Any:
         found = "something else" if secret else _found(node)
         return self.problem(node.line, key, f"expected {expected}, found {found}" + (f"; {hint}" if hint else ""))
+
+
+def around(key: str) -> Iterator[str]:
+    """The key and each that it stands in: ``hosts.web1.tags[2]``, ``hosts.web1.tags``, ``hosts.web1``, ``hosts``."""
+    while key:
+        yield key
+        key = key[: max(key.rfind("."), key.rfind("["), 0)]
 
 
 def _is_nothing(node: Node) -> bool:

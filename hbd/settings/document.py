@@ -19,6 +19,7 @@ from hbd.config.structs import (
     Section,
     UserName,
 )
+from hbd.model import LONGEST_USER_NAME
 from hbd.schedule import UTC
 
 FORMAT = 1
@@ -32,6 +33,7 @@ Tag = Annotated[str, Meta(min_length=1, max_length=64, extra={"as": "visible tex
 Title = Annotated[str, Meta(min_length=1, max_length=100)]
 Pattern = Annotated[str, Meta(min_length=1, max_length=1000)]
 Patterns = Annotated[tuple[Pattern, ...], Meta(extra={"as": "one or more"})]
+Author = Annotated[str, Meta(max_length=LONGEST_USER_NAME)]
 Moment = Annotated[float, Meta(extra={"as": "moment"})]
 Percent = Annotated[float, Meta(ge=0.01, le=100)]
 LevelName = Literal["UNKNOWN", "WARNING", "CRITICAL"]
@@ -83,7 +85,7 @@ class Job(Section, frozen=True, kw_only=True):
     timezone: str = UTC
     grace: Duration = 3600.0
     paused: bool = False
-    author: str = ""
+    author: Author = ""
     ping_id: SecretText | None = None
 
 
@@ -111,7 +113,7 @@ class Route(Section, frozen=True, kw_only=True):
     metrics: Patterns = ()
     min_level: LevelName = "WARNING"
     after: Duration = 0.0
-    author: str = ""
+    author: Author = ""
 
 
 class Window(Section, frozen=True, kw_only=True):
@@ -127,7 +129,7 @@ class Window(Section, frozen=True, kw_only=True):
     repeat: Literal["once", "daily", "weekly", "monthly"] = "once"
     days: OneOrMore = ()
     until: Name | None = None
-    author: str = ""
+    author: Author = ""
 
 
 class Silence(Section, frozen=True, kw_only=True):
@@ -140,7 +142,7 @@ class Silence(Section, frozen=True, kw_only=True):
     levels: tuple[LevelName, ...] = ()
     starts: Moment | None = None
     ends: Moment | None = None
-    author: str = ""
+    author: Author = ""
 
 
 class Settings(Section, frozen=True, kw_only=True):

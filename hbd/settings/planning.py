@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 from msgspec.structs import replace
 
@@ -21,7 +22,7 @@ from hbd.settings.gathering import Rows
 from hbd.settings.planning_channels import wanted_channel
 from hbd.settings.planning_hosts import Hosts
 from hbd.settings.planning_people import People
-from hbd.settings.reading import LONGEST_SILENCE, SettingsFile, matcher_of, times_of
+from hbd.settings.reading import LONGEST_SILENCE, SettingsFile, TooManyProblems, matcher_of, times_of
 from hbd.store.hushing import WindowRow
 
 TOLD = 5  # names in one note
@@ -53,6 +54,10 @@ class Planning:
         self._people = People(file, found.users, config, now)
         self._channels = {name.casefold() for name in config.notification_channels}
         self.plan = Plan(kinds=kinds)
+        with suppress(TooManyProblems):  # with any problem there is no plan
+            self._plan_all()
+
+    def _plan_all(self) -> None:
         self._plan_users()
         self._plan_hosts()
         self._plan_channels()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from hbd.agent_register import checked_label, checked_tags
 from hbd.config import MAX_PROBLEMS
-from hbd.config.reading import Problem, Reading
+from hbd.config.reading import Problem, Reading, around
 from hbd.config.yaml_source import YamlError, parse
 from hbd.errors import InvalidInput
 from hbd.job_schedule import Timing
@@ -21,18 +22,37 @@ from hbd.settings.document import FORMAT, Host, Job, Route, Settings, Silence, W
 
 Thing = TypeVar("Thing")
 
+MOST_PROBLEMS = 1000
+"""that are looked for"""
 LONGEST_SCOPE = 100
 LONGEST_AFTER = 30 * 86_400.0
 LONGEST_SILENCE = 366 * 86_400.0
 
 
+class TooManyProblems(Exception):
+    """There are more than anybody would read; what was found is told."""
+
+
+class _Reading(Reading):
+    """cut: there were more problems."""
+
+    cut = False
+
+    def problem(self, line: int, key: str, reason: str) -> Any:
+        if len(self.problems) == MOST_PROBLEMS:
+            self.cut = True
+            raise TooManyProblems
+        return super().problem(line, key, reason)
+
+
 class SettingsFile:
-    """settings: what could be read; what has a problem is at its default, or missing."""
+    """settings: what could be read; what has a problem is at its default, or missing. Nothing where there are too many
+    problems."""
 
     def __init__(self, name: str, text: str) -> None:
         """name: what messages call the file. Never raises: what is wrong is among ``problems``."""
         self._name = name
-        self._reading = Reading(folder=Path("/"))
+        self._reading = _Reading(folder=Path("/"))
         self.settings = Settings()
         try:
             root = parse(text)
@@ -42,10 +62,14 @@ class SettingsFile:
         if root is None:
             self.problem("file", "it is empty")
             return
-        self.settings = self._reading.read(Settings, root)
-        self._check()
+        try:
+            self.settings = self._reading.read(Settings, root)
+            self._check()
+        except TooManyProblems:
+            self.settings = Settings()
 
     def problem(self, key: str, reason: str) -> None:
+        """Raises TooManyProblems."""
         self._reading.problem(self._line(key), key, reason)
 
     def is_bad(self, key: str) -> bool:
@@ -57,17 +81,26 @@ class SettingsFile:
         """``file:line: key: reason``, in the order of the file."""
         ordered = sorted(self._reading.problems, key=lambda problem: problem.line)
         told = [f"{self._name}:{line}: {key}: {reason}" for line, key, reason in ordered[:MAX_PROBLEMS]]
-        return told + ([f"{self._name}: {len(ordered)} problems in all"] if ordered[MAX_PROBLEMS:] else [])
+        count = f"{'more than ' if self._reading.cut else ''}{len(ordered)}"
+        return told + ([f"{self._name}: {count} problems in all"] if ordered[MAX_PROBLEMS:] else [])
 
     def _line(self, key: str) -> int:
         """Where a key stands, else the first of those in it, else what it would stand in."""
-        lines = self._reading.lines
-        while key and key not in lines:
-            within = [line for name, line in lines.items() if name.startswith((f"{key}.", f"{key}["))]
-            if within:
-                return min(within)
-            key = key[: max(key.rfind("."), key.rfind("["), 0)]
-        return lines.get(key, 1)
+        for place in around(key):
+            if (line := self._reading.lines.get(place) or self._first_lines.get(place)) is not None:
+                return line
+        return 1
+
+    @cached_property
+    def _first_lines(self) -> dict[str, int]:
+        """Where the first of those in a key stands."""
+        first: dict[str, int] = {}
+        for key, line in self._reading.lines.items():
+            for place in around(key):
+                if place in first and first[place] <= line:
+                    break  # and so it is with all that this one stands in
+                first[place] = line
+        return first
 
     # -------------------------------------------------------------------------------------------------------- checks
 

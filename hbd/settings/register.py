@@ -37,6 +37,14 @@ class Running(NamedTuple):
     in_force: Callable[[], Awaitable[None]]
 
 
+class _Planned(NamedTuple):
+    """found: what was there, at that time."""
+
+    found: Rows
+    plan: Plan
+    now: float
+
+
 class SettingsRegister:
     """config: as it is now. running: None where no daemon runs."""
 
@@ -75,27 +83,35 @@ class SettingsRegister:
         the file does not name them; notes tell what is still to do. Raises StorageError.
         """
         file = await asyncio.to_thread(SettingsFile, name, text)
-        async with AsyncExitStack() as stack:
-            if self._running is not None and not dry_run:
-                for rewriting in self._running.rewriting:
-                    await stack.enter_async_context(rewriting())
-            now = time.time()
-            found = await gathering.rows(self._store, now)
-            kinds = await _kinds(found, file)
-            config = self._config()
-            planning = await asyncio.to_thread(Planning, file, found, config, kinds, removes=removes, now=now)
-            plan = planning.plan
-            if file.problems:
-                return {"problems": file.problems}
-            if plan.changes and not dry_run:
-                await self._write(found, plan, f"imported from {name} by {by}"[:300], now)
-        if plan.changes and self._running is not None and not dry_run:
-            await self._running.in_force()
+        _, plan, _ = await self._planned(file, removes)  # what changes nothing or has problems keeps nobody waiting
+        if plan.changes and not dry_run and not file.problems:
+            plan = await self._write(file, removes, f"imported from {name} by {by}"[:300])
+        if file.problems:
+            return {"problems": file.problems}
         changes = await asyncio.to_thread(told, plan)
         return {"problems": [], "changes": changes, "same": plan.same, "left": plan.left, "notes": plan.notes}
 
-    async def _write(self, found: Rows, plan: Plan, told: str, now: float) -> None:
-        await write_together(self._store, lambda store: Applying(store, found, plan, told, now).run())
+    async def _planned(self, file: SettingsFile, removes: bool) -> _Planned:
+        now = time.time()
+        found = await gathering.rows(self._store, now)
+        kinds = await _kinds(found, file)
+        config = self._config()
+        planning = await asyncio.to_thread(Planning, file, found, config, kinds, removes=removes, now=now)
+        return _Planned(found, planning.plan, now)
+
+    async def _write(self, file: SettingsFile, removes: bool, told: str) -> Plan:
+        """What is written is planned when nobody else changes anything any more; with problems nothing is."""
+        running = self._running
+        async with AsyncExitStack() as stack:
+            for rewriting in running.rewriting if running is not None else ():
+                await stack.enter_async_context(rewriting())
+            found, plan, now = await self._planned(file, removes)
+            if file.problems or not plan.changes:
+                return plan
+            await write_together(self._store, lambda store: Applying(store, found, plan, told, now).run())
+        if running is not None:
+            await running.in_force()
+        return plan
 
 
 def _text(found: Rows, kinds: dict[str, ChannelType], secrets: bool) -> str:

@@ -204,6 +204,14 @@ async def test_who_may_not_change_a_channel_sees_of_its_urls_and_headers_the_out
     assert shown[1] == {"url": "https://127.0.0.1:9/•••", "headers": ["X-Key: •••"]}
 
 
+@pytest.mark.parametrize("rest", ["?token=abc", "#abc", "/abc", "/a?b#abc"])
+async def test_the_outline_of_a_url_ends_with_its_host(admin: Person, carol: Person, rest: str) -> None:
+    body = {"name": "hook", "type": "webhook", "url": f"https://127.0.0.1:9{rest}"}
+    assert (await admin.ask("POST", "", body)).status == 200
+    (field,) = (await carol.said("GET", "/hook"))["fields"]
+    assert field["value"] == "https://127.0.0.1:9/•••"
+
+
 async def test_there_is_an_end_to_how_many_one_may_have(bob: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(channel_register, "MOST_OF_ONE", 2)
     for name in ("a", "b"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -27,6 +27,7 @@ class Host:
         self.package = folder / "hbc.pyz"
         self.package.write_bytes(OLD)
         self.anew = 0
+        self._running: Trial | None = None
 
     def renewed(self, digest: str = NEW_DIGEST) -> bool:
         """As ``update_agent`` does it; whether there is a way back."""
@@ -35,7 +36,18 @@ class Host:
         return way_back
 
     def start(self) -> Trial:
-        return Trial(self.state, self.package, self._begin_anew)
+        """Anew; the agent that ran until now has ended."""
+        self.end()
+        self._running = self.start_beside(self.package)
+        return self._running
+
+    def start_beside(self, package: Path) -> Trial:
+        """A package with the same state, whatever runs."""
+        return Trial(self.state, package, self._begin_anew)
+
+    def end(self) -> None:
+        if self._running is not None:
+            self._running.close()
 
     def _begin_anew(self) -> None:
         self.anew += 1
@@ -46,12 +58,14 @@ class Host:
 
     @property
     def files(self) -> set[str]:
-        return {file.name for file in self.state.iterdir()}
+        return {file.name for file in self.state.iterdir()} - {"renewal.lock"}
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Host:
-    return Host(tmp_path)
+def host(tmp_path: Path) -> Iterator[Host]:
+    host = Host(tmp_path)
+    yield host
+    host.end()
 
 
 @pytest.fixture
@@ -161,7 +175,96 @@ def test_where_nothing_was_renewed_nothing_is_told_or_kept(host: Host) -> None:
     assert host.files == set()
 
 
+def test_a_trial_outlives_a_start_that_ends_before_it_is_over(host: Host) -> None:
+    host.renewed()
+    host.start()
+    host.start().passed()
+    eventually(lambda: not host.on_trial)
+    assert host.package.read_bytes() == NEW
+
+
+# ------------------------------------------------------------------------------------------------ other agents here
+
+
+def test_starts_beside_the_agent_that_runs_count_for_nothing(host: Host) -> None:
+    host.renewed()
+    host.start()
+    for _ in range(MOST_STARTS + 1):
+        host.start_beside(host.package).close()
+    assert host.package.read_bytes() == NEW
+    assert host.anew == 0
+    assert host.on_trial
+
+
+def test_one_beside_the_agent_that_is_about_to_be_exchanged_leaves_the_way_back(host: Host) -> None:
+    host.start()
+    prepare(host.state, host.package, "99.0.0", NEW_DIGEST)
+    host.start_beside(host.package).close()
+    assert host.on_trial
+    assert "before.pyz" in host.files
+
+
+def test_another_copy_of_the_agent_leaves_the_way_back(host: Host, tmp_path: Path) -> None:
+    host.renewed()
+    other = tmp_path / "downloaded.pyz"
+    other.write_bytes(b"another")
+    for _ in range(MOST_STARTS + 1):
+        host.start_beside(other).close()
+    assert host.on_trial
+    assert (host.state / "before.pyz").read_bytes() == OLD
+    assert host.start().outcome is None
+    assert host.anew == 0
+
+
+@pytest.mark.usefixtures("no_time")
+def test_another_copy_tells_nothing_of_the_one_that_came_back(host: Host, tmp_path: Path) -> None:
+    outcome = gone_back(host).outcome
+    host.end()
+    other = tmp_path / "downloaded.pyz"
+    other.write_bytes(b"another")
+    beside = host.start_beside(other)
+    assert beside.outcome is None
+    beside.close()
+    assert host.start().outcome == outcome
+
+
+@pytest.mark.usefixtures("no_time")
+def test_another_copy_that_renews_itself_has_a_way_back_of_its_own(host: Host, tmp_path: Path) -> None:
+    gone_back(host)
+    host.package = tmp_path / "elsewhere.pyz"
+    host.package.write_bytes(OLD)
+    assert host.renewed(hashlib.sha256(NEW).hexdigest()) is False, "it was given up already"
+    assert host.start().outcome is None
+    assert host.renewed(hashlib.sha256(b"another").hexdigest()) is True
+
+
+def test_the_package_is_known_by_whatever_way_it_is_called(host: Host, tmp_path: Path) -> None:
+    host.renewed()
+    (tmp_path / "link").symlink_to(tmp_path)
+    for _ in range(MOST_STARTS + 1):
+        host.start_beside(tmp_path / "link" / "hbc.pyz").close()
+    assert host.anew == 1
+
+
 # ------------------------------------------------------------------------------------------- cut short at any point
+
+
+def test_what_a_crash_left_half_done_goes_at_the_next_start(host: Host, tmp_path: Path) -> None:
+    ours = [tmp_path / ".hbc.pyz.0a1b2c3d", host.state / ".before.pyz.01234567", host.state / ".renewal.json.89abcdef"]
+    others = [tmp_path / ".hbc.pyz.old", tmp_path / ".hbd.pyz.0a1b2c3d", tmp_path / "hbc.pyz.0a1b2c3d"]
+    for file in (*ours, *others):
+        file.write_bytes(b"")
+    host.start()
+    assert not any(file.exists() for file in ours)
+    assert all(file.exists() for file in others)
+
+
+def test_what_the_agent_that_runs_is_about_to_put_in_place_stays(host: Host, tmp_path: Path) -> None:
+    host.start()
+    fresh = tmp_path / ".hbc.pyz.0a1b2c3d"
+    fresh.write_bytes(NEW)
+    host.start_beside(host.package).close()
+    assert fresh.exists()
 
 
 def test_before_the_exchange_the_agent_that_runs_is_on_no_trial(host: Host) -> None:

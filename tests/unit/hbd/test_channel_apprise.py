@@ -14,8 +14,9 @@ from hbd.channels import apprise_types, base
 from hbd.channels.apprise_types import AppriseType
 from hbd.channels.base import Message, SendFailed
 from hbd.channels.registry import OWN, Types, types_for
-from hbd.channels.spec import ChannelSpec
+from hbd.channels.spec import ChannelSpec, shown_fields
 from hbd.channels.threads import Threads
+from hbd.settings.gathering import outline_of
 
 TYPES = apprise_types.load()
 
@@ -85,6 +86,18 @@ def test_no_type_is_one_of_ours_or_has_a_field_twice() -> None:
 def test_no_field_is_one_that_all_channels_have() -> None:
     common = {*ChannelSpec.__struct_fields__, "fields", "state"}
     assert {field.key for kind in TYPES.values() for field in kind.fields} & common == set()
+
+
+SECRET = ("token", "key", "secret", "pass", "webhook", "sid", "auth")
+
+
+@pytest.mark.parametrize("key", TYPES)
+def test_what_looks_like_a_secret_is_shown_to_nobody(key: str) -> None:
+    typed = [field for field in TYPES[key].fields if field.type not in ("choice", "boolean", "number")]
+    settings = {one.key: "hunter2" for one in typed if any(word in one.key.lower() for word in SECRET)}
+    spec = ChannelSpec(name="it", type=key, settings=settings)
+    assert "hunter2" not in str(outline_of(spec, TYPES[key]))
+    assert "hunter2" not in str(shown_fields(spec, TYPES[key], whole=True))
 
 
 def test_no_setting_reads_a_file_of_this_machine() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -11,16 +12,17 @@ from settings_kit import PING_ID, Settings, database, fill
 from hbd.config import Config, Limits
 from hbd.config.structs import Plan
 from hbd.config.structs import User as ConfigUser
+from hbd.settings.register import Running, SettingsRegister
 
 ALL = '"*"'
 TIMES = 'starts: "2026-11-21T00:00:00Z", ends: "2026-11-22T00:00:00Z"'
+CONFIG = Config(users={"alice": ConfigUser()}, limits=Limits(max_hosts=3), plans={"small": Plan(limit=2)})
 
 
 @pytest.fixture
 async def here(tmp_path: Path) -> AsyncIterator[Settings]:
     """alice is a user of the config file; bob, root and yes are users that were made here."""
-    config = Config(users={"alice": ConfigUser()}, limits=Limits(max_hosts=3), plans={"small": Plan(limit=2)})
-    async with database(tmp_path / "hbd.db", config) as made:
+    async with database(tmp_path / "hbd.db", CONFIG) as made:
         await fill(made.store)
         yield made
 
@@ -152,6 +154,18 @@ async def refused(here: Settings, text: str, *, removes: bool = False) -> list[s
             'version: 1\nmaintenance: [{name: x, start: "2026-11-21T22:00", duration: 2h}]',
             "x.yaml:2: maintenance[0].hosts: is needed, or tags, or metrics; all hosts are '*'",
         ),
+        *(
+            (
+                f"version: 1\n{text}".replace("LONG", "x" * 65),
+                f'x.yaml:2: {key}.author: expected text, found "{"x" * 65}"; the most is 64 characters',
+            )
+            for key, text in (
+                ("notification_routes[0]", "notification_routes: [{name: x, channels: [ops], author: LONG}]"),
+                ("maintenance[0]", "maintenance: [{name: x, author: LONG}]"),
+                ("silences[0]", "silences: [{reason: x, author: LONG}]"),
+                ("hosts.db1.jobs.a", "hosts: {db1: {jobs: {a: {period: 1d, author: LONG}}}}"),
+            )
+        ),
         (f"version: 1\nsilences: [{{hosts: {ALL}, {TIMES}}}]", "x.yaml:2: silences[0].reason: is needed"),
         (
             f'version: 1\nsilences: [{{reason: x, hosts: {ALL}, starts: "2026-11-21", ends: 5}}]',
@@ -181,6 +195,56 @@ async def test_what_is_wrong_is_told_with_its_line_and_nothing_changes(here: Set
 async def test_all_problems_are_told_in_the_order_of_the_file(here: Settings) -> None:
     text = "version: 1\nusers:\n  eve:\n    role: boss\nhosts:\n  web1:\n    owner: nobody\n  web2:\n    tags: 5\n"
     assert [problem.split(":")[1] for problem in await refused(here, text)] == ["4", "7", "9"]
+
+
+async def test_no_more_than_a_thousand_problems_are_looked_for(here: Settings) -> None:
+    problems = await refused(here, f"version: 1\nsilences: [{'{}, ' * 2000}]")
+    assert len(problems) == 201
+    assert problems[-1] == "x.yaml: more than 1000 problems in all"
+
+
+async def test_nor_are_there_when_they_show_only_beside_what_there_is(here: Settings) -> None:
+    hosts = "".join(f"  h{number}: {{managers: [ghost]}}\n" for number in range(2000))
+    problems = await refused(here, f"version: 1\nhosts:\n{hosts}")
+    assert problems[0] == "x.yaml:3: hosts.h0.managers[0]: there is no user ghost"
+    assert problems[-1] == "x.yaml: more than 1000 problems in all"
+
+
+@pytest.mark.parametrize(
+    "text", ["version: 1\nhosts: {web1: {owner: nobody}}", "version: 1\nusers: {bob: {source: oidc"]
+)
+async def test_a_file_with_problems_keeps_nobody_from_changing_anything(here: Settings, text: str) -> None:
+    entered = []
+
+    @asynccontextmanager
+    async def rewriting() -> AsyncIterator[None]:
+        entered.append(text)
+        yield
+
+    async def in_force() -> None:
+        entered.append(text)
+
+    register = SettingsRegister(here.store, lambda: CONFIG, Running([rewriting], in_force))
+    assert (await register.take(text, "x.yaml", False, False, "pat"))["problems"]
+    assert entered == []
+    await register.take("version: 1\nhosts: {new: {}}", "x.yaml", False, False, "pat")
+    assert len(entered) == 2
+
+
+async def test_what_is_no_longer_possible_when_it_is_written_is_refused(here: Settings) -> None:
+    """Somebody has taken bob away after the file was compared."""
+
+    @asynccontextmanager
+    async def rewriting() -> AsyncIterator[None]:
+        await here.take("version: 1\nusers: {root: {role: admin}, yes: {}}", removes=True)
+        yield
+
+    async def in_force() -> None:
+        raise AssertionError("nothing has changed")
+
+    register = SettingsRegister(here.store, lambda: CONFIG, Running([rewriting], in_force))
+    result = await register.take("version: 1\nhosts: {web1: {owner: bob}}", "x.yaml", False, False, "pat")
+    assert result == {"problems": ["x.yaml:2: hosts.web1.owner: there is no user bob"]}
 
 
 async def test_what_is_good_in_a_bad_file_is_not_taken(here: Settings) -> None:
