@@ -99,13 +99,17 @@ def columns_of(samples: Iterable[tuple[float, Data]]) -> dict[Path, list[Bucket]
     return columns_of_table(table(list(samples)), lambda _: True)
 
 
-def columns_of_table(samples: Table, wanted: Callable[[Path], bool]) -> dict[Path, list[Bucket]]:
-    """The same of a table, and only of the columns that are wanted."""
+def columns_of_table(
+    samples: Table, wanted: Callable[[Path], bool], first: float = -math.inf, end: float = math.inf
+) -> dict[Path, list[Bucket]]:
+    """The same of a table, only of the columns that are wanted, and of the time from first until before end."""
     found: dict[Path, list[Bucket]] = {}
     for path, times, numbers in _numbers_in(samples):
         if wanted(path):
             buckets = [
-                Bucket(time, 1, value, value, value, value) for time, value in zip(times, values(numbers), strict=True)
+                Bucket(time, 1, value, value, value, value)
+                for time, value in zip(times, values(numbers), strict=True)
+                if first <= time < end
             ]
             before = found.get(path)
             found[path] = buckets if before is None else sorted(before + buckets, key=lambda bucket: bucket.start)

@@ -19,6 +19,7 @@ from hbd.errors import InvalidInput
 from hbd.hosts import Host
 from hbd.web import errors, grafana_asked, grafana_rows, grafana_series
 from hbd.web.call import Body, Call
+from hbd.web.grafana_asked import Budget
 from hbd.web.grafana_rows import milliseconds
 from hbd.web.grafana_series import MOST_POINTS, MOST_TOP, Fields, Line, Wanted
 from hbd.web.grafana_shapes import (
@@ -43,6 +44,9 @@ from hbd.web.grafana_shapes import (
 MOST_POINTS_OF_A_SERIES = 10_000
 POINTS = 1_000  # of a series, where nobody says how many
 MOST_SPANS = 1_000
+ECHOED = ("name", "datasource", "enable", "iconColor", "query")
+"""of an annotation, with each of its spans"""
+MOST_ECHOED = 4_000  # bytes of that
 
 TIMES = frozenset(("time", "timeEnd", "since", "last_seen"))
 """columns of tables"""
@@ -96,6 +100,7 @@ async def query(call: Call) -> Body:
     now = time.time()
     span = _span(asked.range, now)
     conditions = grafana_asked.conditions([*asked.adhoc_filters, *asked.filters])
+    budget = Budget()
     answers: list[bytes] = []
     room = MOST_POINTS
     for number, target in enumerate(asked.targets):
@@ -104,15 +109,17 @@ async def query(call: Call) -> Body:
         place = f"targets[{number}]"
         payload = _payload(target.payload, f"{place}.payload")
         fields = _fields(place)
-        names = grafana_asked.names(payload.host, fields.hosts)
-        hosts = grafana_series.hosts_of(call, names, grafana_asked.names(payload.tag, fields.tags), fields, conditions)
+        names = grafana_asked.names(payload.host, fields.hosts, budget)
+        tags = grafana_asked.names(payload.tag, fields.tags, budget)
+        hosts = grafana_series.hosts_of(call, names, tags, fields, conditions)
+        await asyncio.sleep(0)  # others have their turn before the next one
         if target.target in TABLES:
             table = await _table(call, target.target, hosts, span)
             table.ref_id = target.ref_id
             answers.append(msgspec.json.encode(table))
             continue
         wanted = Wanted(
-            grafana_asked.metrics(target.target, fields.metric, several=False),
+            grafana_asked.metrics(target.target, fields.metric, budget, several=False),
             hosts,
             *span,
             _step(call, asked, span, now),
@@ -155,7 +162,9 @@ async def setting_choices(call: Call) -> list[SettingChoice]:
 async def variable(call: Call) -> list[VariableValue]:
     wanted: VariableTarget = call.body.payload
     fields = Fields(hosts="payload.host", tags="payload.tag")
-    names, tags = grafana_asked.names(wanted.host, fields.hosts), grafana_asked.names(wanted.tag, fields.tags)
+    budget = Budget()
+    names = grafana_asked.names(wanted.host, fields.hosts, budget)
+    tags = grafana_asked.names(wanted.tag, fields.tags, budget)
     hosts = grafana_series.hosts_of(call, names, tags, fields)
     found = await _names(call, wanted.target, hosts, wanted.find)
     if found is None:
@@ -188,13 +197,16 @@ async def wrong_times(call: Call) -> list[AnnotationSpan]:
     """When something was wrong, as SimpleJSON asks for it; with the JSON data source it is ``alert_history``."""
     asked: AnnotationQuery = call.body
     fields = Fields(hosts="annotation.query")
-    given = asked.annotation.get("query") or ""
+    annotation = {name: asked.annotation[name] for name in ECHOED if name in asked.annotation}
+    if len(msgspec.json.encode(annotation)) > MOST_ECHOED:
+        raise InvalidInput(f"more than {MOST_ECHOED:,} bytes in {', '.join(ECHOED)}", "annotation")
+    given = annotation.get("query") or ""
     if not isinstance(given, str):
         raise InvalidInput("expected str", fields.hosts)
-    hosts = grafana_series.hosts_of(call, grafana_asked.names(given, fields.hosts), [], fields)
+    hosts = grafana_series.hosts_of(call, grafana_asked.names(given, fields.hosts, Budget()), [], fields)
     rows = await grafana_rows.span_rows(call, hosts, *_span(asked.range, time.time()), MOST_SPANS)
     return [
-        AnnotationSpan(asked.annotation, row.time, row.time_end, True, row.title, row.text, row.tags.split(","))
+        AnnotationSpan(annotation, row.time, row.time_end, True, row.title, row.text, row.tags.split(","))
         for row in rows
     ]
 

@@ -22,10 +22,12 @@ from hbd.web.call import Call
 from hbd.web.errors import require
 from hbd.web.grafana_asked import Condition
 from hbd.web.history_alerts import AlertSpan, alert_spans
+from hbd.web.history_reading import MAX_POINTS, TOO_MANY_POINTS, fits
 
 MOST_POINTS = 100_000  # of all series of one answer
 MOST_NAMES = 2_000
 MOST_TOP = 100
+MOST_PATTERNS = 100  # of hosts; each of them is tried with every host
 HOSTS_AT_ONCE = 20  # so many are looked at before others get their turn on the event loop
 EVENTS = 1_000  # changes of alerts that are read at once
 MOST_EVENTS = 10_000
@@ -96,6 +98,8 @@ def hosts_of(
             raise InvalidInput(flaw, field)
     found: dict[int, Host] = {}
     patterns = tuple(name for name in names if is_pattern(name))
+    if len(patterns) > MOST_PATTERNS:
+        raise InvalidInput(f"at most {MOST_PATTERNS} patterns", fields.hosts)
     for name in names:
         if not is_pattern(name):
             host = call.parts.hosts.require(name)
@@ -126,7 +130,7 @@ async def lines(call: Call, wanted: Wanted, fields: Fields, room: int = MOST_POI
     step = wanted.step
     if step != RAW_STEP:
         # Of many hosts there are fewer points of each, rather than none; the first and the last one are parts of one.
-        span, most = wanted.to - wanted.start, room / len(hosts) - 2
+        span, most = wanted.to - wanted.start, min(room / len(hosts), MAX_POINTS) - 2
         step = max(step, 1.0, span / most if most > 1 else span)
     query = history.HistoryQuery(
         metric="",
@@ -135,14 +139,14 @@ async def lines(call: Call, wanted: Wanted, fields: Fields, room: int = MOST_POI
         step=history.RAW_STEP if step == RAW_STEP else f"{step:.3f}",
         show=wanted.show,
     )
+    # What is put together may be more before that.
+    most_read = room if wanted.aggregate is None else history.MAX_POINTS_TOGETHER
     try:
-        plan, _, found = await history.find(call, query, hosts, wanted.metrics, wanted.aggregate)
+        plan, _, found = await history.find(call, query, hosts, wanted.metrics, wanted.aggregate, most_read)
     except InvalidInput as error:
         raise InvalidInput(error.reason, fields._asdict().get(error.field, error.field)) from None
     if sum(len(each.points) for each in found) > room:
-        raise InvalidInput(
-            f"would be more than {MOST_POINTS:,} points; a shorter time, longer steps or fewer series", fields.metric
-        )
+        raise InvalidInput(TOO_MANY_POINTS, fields.metric)
     return await asyncio.to_thread(_lines, found, plan.step, wanted.of)
 
 
@@ -185,7 +189,7 @@ async def newest(call: Call, hosts: Iterable[Host], patterns: Sequence[str]) -> 
                 metric = ".".join((plugin, *path))
                 meant = fitting.get(metric)
                 if meant is None:
-                    meant = any(history.fits(pattern, metric, plugin) for pattern in patterns)
+                    meant = any(fits(pattern, metric, plugin) for pattern in patterns)
                     fitting[metric] = meant
                 if meant:
                     yield Newest(host, metric, buckets[0])

@@ -6,15 +6,15 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
-from hbd.web.grafana_asked import MOST_VALUES, Filter
+from hbd.web.grafana_asked import MOST_LISTED, Filter
 
 MOST_TARGETS = 26  # of one panel
 
 Text = Annotated[str, Meta(max_length=200_000)]
 Short = Annotated[str, Meta(max_length=1_000)]
 Time = Annotated[str, Meta(max_length=64)] | float
-Names = Text | Annotated[list[Short], Meta(max_length=MOST_VALUES)]
-Filters = Annotated[list[Filter], Meta(max_length=100)]
+Names = Text | Annotated[list[Short], Meta(max_length=MOST_LISTED)]
+Filters = Annotated[list[Filter], Meta(max_length=20)]
 
 
 class PanelRange(Struct):
@@ -167,7 +167,7 @@ class AnnotationQuery(Struct):
 
 
 class AnnotationSpan(Struct, rename={"time_end": "timeEnd", "is_region": "isRegion"}):
-    """annotation: the one that was asked for, as it came. time, timeEnd: milliseconds."""
+    """annotation: of the one that was asked for, what tells it from others. time, timeEnd: milliseconds."""
 
     annotation: dict[str, Any]
     time: int

@@ -19,6 +19,7 @@ from hbd.model import Level
 from hbd.web import grafana_asked, grafana_series
 from hbd.web.assets import static_folder
 from hbd.web.call import Body, Call
+from hbd.web.grafana_asked import Budget
 from hbd.web.grafana_rows import (
     AlertRow,
     HostRow,
@@ -116,9 +117,10 @@ async def metrics(call: Call) -> list[MetricRow]:
 
 async def latest(call: Call) -> list[ValueRow]:
     query: LatestQuery = call.query
-    patterns = grafana_asked.metrics(query.metric, "metric", several=True)
+    budget = Budget()
+    patterns = grafana_asked.metrics(query.metric, "metric", budget, several=True)
     found: list[ValueRow] = []
-    async for each in grafana_series.newest(call, _hosts(call, query), patterns):
+    async for each in grafana_series.newest(call, _hosts(call, query, budget), patterns):
         if len(found) == query.limit:
             break
         found.append(ValueRow(milliseconds(each.bucket.start), each.host.name, each.metric, each.bucket.last))
@@ -127,11 +129,11 @@ async def latest(call: Call) -> list[ValueRow]:
 
 async def series(call: Call) -> Body:
     query: SeriesQuery = call.query
-    now = time.time()
+    now, budget = time.time(), Budget()
     start, to = _span(query, now)
     wanted = Wanted(
-        grafana_asked.metrics(query.metric, "metric", several=True),
-        _hosts(call, query),
+        grafana_asked.metrics(query.metric, "metric", budget, several=True),
+        _hosts(call, query, budget),
         start,
         to,
         _step(query.interval, to - start),
@@ -163,10 +165,12 @@ async def dashboard(call: Call) -> Body:
     return Body(content, headers={"Content-Disposition": f"attachment; filename=hbd-{name}"})
 
 
-def _hosts(call: Call, query: _Hosts) -> list[Host]:
+def _hosts(call: Call, query: _Hosts, budget: Budget | None = None) -> list[Host]:
     if not query.hosts and not query.tags:
         return visible(call.identity, call.parts.hosts)
-    names, tags = grafana_asked.names(query.hosts, "hosts"), grafana_asked.names(query.tags, "tags")
+    budget = budget or Budget()
+    names = grafana_asked.names(query.hosts, "hosts", budget)
+    tags = grafana_asked.names(query.tags, "tags", budget)
     return grafana_series.hosts_of(call, names, tags, FIELDS)
 
 

@@ -8,10 +8,8 @@ import io
 import math
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
-from functools import partial
 from typing import Annotated, Literal, NamedTuple
 
 from msgspec import Meta, Struct, field
@@ -20,18 +18,18 @@ from hbd import spans
 from hbd.access import Action, may
 from hbd.errors import InvalidInput
 from hbd.hosts import Host
-from hbd.rollups import Bucket, Path, columns_of_table
+from hbd.rollups import Bucket
 from hbd.store.history import RAW
 from hbd.upkeep import history_kept
 from hbd.web.call import Body, Call
 from hbd.web.errors import require
+from hbd.web.history_reading import MAX_POINTS, MAX_SERIES, Columns, Room, columns_of_host, fits
 
 COLUMNS = ["time", "mean", "min", "max", "last", "count"]
 DEFAULT_SPAN = 6 * 3600.0
 MAX_METRICS = 50
 MAX_HOSTS = 100
-MAX_SERIES = 500
-MAX_POINTS = 10_000  # of one series in one answer
+MAX_POINTS_TOGETHER = 500_000  # of all series of one answer
 RAW_STEP = "raw"
 COUNTER = re.compile(r"(?<!inodes)_total$")  # as many inodes as there are is no counter
 
@@ -104,13 +102,6 @@ class History(Struct):
     next: int | None
 
 
-Columns = dict[str, dict[Path, list[Bucket]]]
-"""plugin → path of a metric in it → its points"""
-
-Wanted = Callable[[str, Path], bool]
-"""whether anybody asked for this metric of that plugin"""
-
-
 class Found(NamedTuple):
     """One metric. host: None where several are put together."""
 
@@ -160,9 +151,17 @@ async def read(
 
 
 async def find(
-    call: Call, query: HistoryQuery, hosts: list[Host], patterns: list[str], aggregate: spans.Aggregate | None = None
+    call: Call,
+    query: HistoryQuery,
+    hosts: list[Host],
+    patterns: list[str],
+    aggregate: spans.Aggregate | None = None,
+    most_points: int = MAX_POINTS_TOGETHER,
 ) -> tuple[spans.Plan, int | None, list[Found]]:
-    """The same before it is rows: what was read, where to go on (``from``) when this is not all, and the points."""
+    """The same before it is rows: what was read, where to go on (``from``) when this is not all, and the points.
+
+    most_points: of all series, before they are aggregated; more are refused before they are made.
+    """
     if not patterns or len(patterns) > MAX_METRICS:
         raise InvalidInput(f"1 to {MAX_METRICS} of them", "metric")
     plan, following = _planned(call, query, time.time())
@@ -170,9 +169,9 @@ async def find(
         raise InvalidInput("samples of several hosts are of no common moments; give a step", "aggregate")
     found: list[Found] = []
     for host in hosts:
-        found += await _found(call, host, patterns, plan, query.show)
-        if len(found) > MAX_SERIES:
-            raise InvalidInput(f"names more than {MAX_SERIES} series; be more precise", "metric")
+        of_one = await _found(call, host, patterns, plan, query.show, Room(MAX_SERIES - len(found), most_points))
+        most_points -= sum(len(each.points) for each in of_one)
+        found += of_one
     if aggregate is not None:
         found = await asyncio.to_thread(_aggregated, found, aggregate)
     return plan, following, found
@@ -195,58 +194,34 @@ def _planned(call: Call, query: HistoryQuery, now: float) -> tuple[spans.Plan, i
 
 
 async def _found(
-    call: Call, host: Host, patterns: list[str], plan: spans.Plan, show: Literal["auto", "value", "rate"]
+    call: Call,
+    host: Host,
+    patterns: list[str],
+    plan: spans.Plan,
+    show: Literal["auto", "value", "rate"],
+    room: Room,
 ) -> list[Found]:
-    plugins = {pattern[:place] for pattern in patterns for place, letter in enumerate(pattern) if letter == "."}
+    columns = await columns_of_host(call.parts.store.history, host.id, patterns, plan, room)
+    return await asyncio.to_thread(_in_order, host, columns, patterns, plan.first, show)
 
-    def wanted(plugin: str, path: Path) -> bool:
-        metric = ".".join((plugin, *path))
-        return any(fits(pattern, metric, plugin) for pattern in patterns)
 
-    read = _samples if plan.tier == RAW else _rollups
+def _in_order(
+    host: Host, columns: Columns, patterns: list[str], first: int, show: Literal["auto", "value", "rate"]
+) -> list[Found]:
+    """What was read, in the order of the patterns."""
     known = {
         ".".join((plugin, *path)): (plugin, buckets)
-        for plugin, columns in (await read(call, host, plugins, plan, wanted)).items()
-        for path, buckets in columns.items()
+        for plugin, of_plugin in columns.items()
+        for path, buckets in of_plugin.items()
     }
     found: dict[str, Found] = {}
     for pattern in patterns:
         for metric, (plugin, buckets) in known.items():
-            if fits(pattern, metric, plugin) and metric not in found:
+            if metric not in found and fits(pattern, metric, plugin):
                 counter = show == "rate" or (show == "auto" and COUNTER.search(metric) is not None)
-                points = [
-                    point for point in (spans.rates(buckets) if counter else buckets) if point.start >= plan.first
-                ]
+                points = [point for point in (spans.rates(buckets) if counter else buckets) if point.start >= first]
                 found[metric] = Found(host, metric, counter, points)
     return list(found.values())
-
-
-def fits(pattern: str, metric: str, plugin: str) -> bool:
-    """Whether a pattern means this metric of that plugin: behind the plugin ``*`` stands for any text."""
-    return metric == pattern or (pattern.startswith(f"{plugin}.") and fnmatchcase(metric, pattern))
-
-
-async def _rollups(call: Call, host: Host, plugins: set[str], plan: spans.Plan, wanted: Wanted) -> Columns:
-    # The rate at the first point needs the bucket before it.
-    rolled = await call.parts.store.history.rolled(host.id, plugins, plan.tier, plan.first - plan.step, plan.end)
-    return {
-        plugin: {
-            path: spans.points(column.buckets(), plan.step) for path, column in columns.items() if wanted(plugin, path)
-        }
-        for plugin, columns in rolled.items()
-    }
-
-
-async def _samples(call: Call, host: Host, plugins: set[str], plan: spans.Plan, wanted: Wanted) -> Columns:
-    found: Columns = {}
-    for plugin in plugins:
-        table = await call.parts.store.history.table(host.id, plugin, plan.first, plan.end, MAX_POINTS)
-        columns = columns_of_table(table, partial(wanted, plugin))
-        found[plugin] = {
-            path: [bucket for bucket in buckets if plan.first <= bucket.start < plan.end][:MAX_POINTS]
-            for path, buckets in columns.items()
-        }
-    return found
 
 
 def _aggregated(found: Iterable[Found], how: spans.Aggregate) -> list[Found]:

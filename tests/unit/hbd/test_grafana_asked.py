@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from hbd.errors import InvalidInput
 from hbd.web import grafana_asked
-from hbd.web.grafana_asked import Filter
+from hbd.web.grafana_asked import Budget, Filter
 
 NOW = 1_795_219_200.0
 
@@ -24,45 +24,76 @@ NOW = 1_795_219_200.0
     ],
 )
 def test_a_variable_stands_for_its_values(text, values):
-    assert grafana_asked.chosen(text) == values
+    assert grafana_asked.chosen(text, Budget()) == values
 
 
 @given(st.lists(st.text(min_size=1), min_size=2, max_size=5))
 def test_what_grafana_escapes_is_read_back(values):
     escaped = ["".join(f"\\{sign}" if sign in r"\^$*+?.()|[]{}/" else sign for sign in value) for value in values]
-    assert grafana_asked.chosen(f"({'|'.join(escaped)})") == values
+    assert grafana_asked.chosen(f"({'|'.join(escaped)})", Budget()) == list(dict.fromkeys(values))
 
 
 @pytest.mark.parametrize("text", ["(a|b)" * 13, "(a|b)" * 12 + "x" * 1000])
 def test_a_text_that_stands_for_too_much_is_refused(text):
     with pytest.raises(InvalidInput):
-        grafana_asked.chosen(text)
+        grafana_asked.chosen(text, Budget())
 
 
 def test_hosts_are_named_with_commas_or_as_a_list():
-    assert grafana_asked.names("web1, web2,,{db1,db2}", "hosts") == ["web1", "web2", "db1", "db2"]
-    assert grafana_asked.names(["web1", "(web1|web2)"], "hosts") == ["web1", "web2"]
+    assert grafana_asked.names("web1, web2,,{db1,db2}", "hosts", Budget()) == ["web1", "web2", "db1", "db2"]
+    assert grafana_asked.names(["web1", "(web1|web2)"], "hosts", Budget()) == ["web1", "web2"]
 
 
 def test_hosts_that_are_too_many_together_are_refused_with_their_field():
     with pytest.raises(InvalidInput, match=r"^hosts: stands for more than 5,000 values"):
-        grafana_asked.names([f"({'|'.join(f'{first}-{number}' for number in range(3000))})" for first in "ab"], "hosts")
+        names = [f"({'|'.join(f'{first}-{number}' for number in range(3000))})" for first in "ab"]
+        grafana_asked.names(names, "hosts", Budget())
+
+
+def test_a_choice_that_is_there_twice_is_one():
+    assert grafana_asked.chosen("(a|b|a).(c|c)", Budget()) == ["a.c", "b.c"]
+
+
+def test_a_text_of_too_many_groups_is_refused():
+    with pytest.raises(InvalidInput, match=r"^at most 100 groups of choices in one text"):
+        grafana_asked.chosen("()" * 101, Budget())
+
+
+def test_what_the_texts_of_a_request_stand_for_is_counted_together():
+    budget, hosts = Budget(), f"({'|'.join(f'web{number}' for number in range(2000))})"
+    for _ in range(26):
+        grafana_asked.names(hosts, "hosts", budget)
+    with pytest.raises(InvalidInput, match=r"^tags: stands for too much"):
+        for _ in range(26):
+            grafana_asked.names(hosts, "tags", budget)
+
+
+def test_many_small_choices_are_counted_for_what_they_are_put_together_of():
+    some = f"({'|'.join(map(str, range(10)))})"
+    with pytest.raises(InvalidInput, match=r"^hosts: stands for too much"):
+        grafana_asked.names([some * 3] * 100, "hosts", Budget())
 
 
 def test_metrics_that_are_too_many_are_refused_with_their_field():
-    assert len(grafana_asked.metrics(",".join(f"a.{number}" for number in range(50)), "metric", several=True)) == 50
+    assert (
+        len(grafana_asked.metrics(",".join(f"a.{number}" for number in range(50)), "metric", Budget(), several=True))
+        == 50
+    )
     with pytest.raises(InvalidInput, match=r"^metric: at most 50 at once"):
-        grafana_asked.metrics(",".join(f"a.{number}" for number in range(51)), "metric", several=True)
+        grafana_asked.metrics(",".join(f"a.{number}" for number in range(51)), "metric", Budget(), several=True)
 
 
 def test_a_metric_may_have_any_sign_in_its_name():
-    assert grafana_asked.metrics(r"disk_monitor.C:\.percent", "metric", several=False)[0] == r"disk_monitor.C:\.percent"
+    assert (
+        grafana_asked.metrics(r"disk_monitor.C:\.percent", "metric", Budget(), several=False)[0]
+        == r"disk_monitor.C:\.percent"
+    )
 
 
 @pytest.mark.parametrize("text", ["", ",", "cpu"])
 def test_what_is_no_metric_is_refused_with_its_field(text):
     with pytest.raises(InvalidInput, match=r"^targets\[0\]\.target: "):
-        grafana_asked.metrics(text, "targets[0].target", several=True)
+        grafana_asked.metrics(text, "targets[0].target", Budget(), several=True)
 
 
 @pytest.mark.parametrize(
