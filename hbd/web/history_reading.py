@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import partial
+from itertools import islice
 from typing import NamedTuple
 
 from hbd import spans
@@ -16,6 +17,7 @@ from hbd.store.history import RAW, History
 
 MAX_SERIES = 500  # of one answer
 MAX_POINTS = 10_000  # of one series
+MOST_DOTS = 10  # in the name of a plugin, and one more: where it ends in a pattern cannot be seen
 
 TOO_MANY_SERIES = f"names more than {MAX_SERIES} series; be more precise"
 TOO_MANY_POINTS = "would be too many points for one answer; a shorter time, longer steps or fewer series"
@@ -36,7 +38,8 @@ async def columns_of_host(
 ) -> Columns:
     """What fits one of the patterns. Raises StorageError, and InvalidInput before more points are made than there is
     room for."""
-    plugins = {pattern[:place] for pattern in patterns for place, letter in enumerate(pattern) if letter == "."}
+    dots = ((pattern, (place for place, letter in enumerate(pattern) if letter == ".")) for pattern in patterns)
+    plugins = {pattern[:place] for pattern, places in dots for place in islice(places, MOST_DOTS)}
     read = _samples if plan.tier == RAW else _rollups
     return await read(history, host_id, plugins, plan, patterns, room)
 

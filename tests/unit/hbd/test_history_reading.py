@@ -68,3 +68,15 @@ async def test_without_room_nothing_is_read() -> None:
     with pytest.raises(InvalidInput):
         await read(MINUTES, METRICS, 0, stored)
     assert stored.taken == 0
+
+
+async def test_a_pattern_of_many_dots_asks_for_few_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[set[str]] = []
+
+    async def note(history: History, host_id: int, plugins: set[str], *_: object) -> Columns:
+        asked.append(plugins)
+        return {}
+
+    monkeypatch.setattr("hbd.web.history_reading._rollups", note)
+    await columns_of_host(cast(History, Stored()), 1, ["a." * 2000], MINUTES, Room(1, 1))
+    assert asked == [{".".join("a" * count) for count in range(1, 11)}]
