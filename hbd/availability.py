@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
-from math import floor
+from copy import copy
+from itertools import accumulate, pairwise
+from math import floor, inf
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -57,13 +58,14 @@ class Piece(NamedTuple):
 
 class Outage(Struct, frozen=True):
     """Down, perhaps with times between that nothing is known of. seconds: known to be down; planned: of these, within
-    maintenance windows. whole: whether its beginning lies in the span; over: whether it is known to have ended there.
+    maintenance windows, None where that is not known. whole: whether its beginning lies in the span; over: whether it
+    is known to have ended there.
     """
 
     start: float
     end: float
     seconds: float
-    planned: float
+    planned: float | None
     reason: str
     whole: bool
     over: bool
@@ -147,17 +149,39 @@ def _of_one_clock(changes: Iterable[Change]) -> list[Change]:
     return kept
 
 
-def _merged(spans: Iterable[Span], first: float, end: float) -> list[Span]:
-    """What of the span they cover, as spans that do not touch, in order."""
-    merged: list[Span] = []
-    for start, until in sorted(Span(max(span.start, first), min(span.end, end)) for span in spans):
-        if start >= until:
-            continue
-        if merged and start <= merged[-1].end:
-            merged[-1] = Span(merged[-1].start, max(merged[-1].end, until))
-        else:
-            merged.append(Span(start, until))
-    return merged
+class Planned:
+    """Times of maintenance, for figures of many series. What several windows hold counts once."""
+
+    def __init__(self, windows: Iterable[tuple[float, float]] = ()) -> None:
+        starts: list[float] = []
+        ends: list[float] = []
+        for start, end in sorted(windows):
+            if ends and start <= ends[-1]:
+                ends[-1] = max(ends[-1], end)
+            else:
+                starts.append(start)
+                ends.append(end)
+        self._starts, self._ends, self._since = starts, ends, -inf
+        self._before = [0.0, *accumulate(end - start for start, end in zip(starts, ends, strict=True))]
+
+    def since(self, at: float) -> Planned:
+        """What of it is not before that."""
+        later = copy(self)
+        later._since = at
+        return later
+
+    def seconds(self, first: float, end: float) -> float:
+        """How much of a span of time is planned."""
+        return max(0.0, self._until(end) - self._until(max(first, self._since)))
+
+    def _until(self, at: float) -> float:
+        place = bisect_right(self._starts, at) - 1
+        if place < 0:
+            return 0.0
+        return self._before[place] + min(at, self._ends[place]) - self._starts[place]
+
+
+_NOTHING_PLANNED = Planned()
 
 
 def newer(pieces: Sequence[Piece], first: float) -> list[Piece]:
@@ -173,7 +197,8 @@ class Figures(Struct, frozen=True):
     down, so that 100 means that there was no outage at all.
 
     outages: how many. longest: of them, seconds. mean_time_to_repair: seconds, of those that began and ended in the
-    span. planned: seconds of the span within maintenance windows of the host; planned_down: of these, seconds down.
+    span. planned: seconds of the span within maintenance windows of the host, from the first change on that is known;
+    planned_down: of these, seconds down. Both null: the windows come back too often to be counted.
     """
 
     up: float
@@ -184,17 +209,16 @@ class Figures(Struct, frozen=True):
     outages: int
     longest: float | None
     mean_time_to_repair: float | None
-    planned: float
-    planned_down: float
+    planned: float | None
+    planned_down: float | None
 
 
-def figures(pieces: Sequence[Piece], planned: Iterable[Span] = ()) -> Figures:
-    """The sums over a timeline. planned: maintenance windows."""
+def figures(pieces: Sequence[Piece], planned: Planned | None = _NOTHING_PLANNED) -> Figures:
+    """The sums over a timeline. planned: None where it is not known."""
     seconds = dict.fromkeys(State, 0.0)
     for piece in pieces:
         seconds[piece.state] += piece.end - piece.start
-    windows = _merged(planned, pieces[0].start, pieces[-1].end) if pieces else []
-    found = outages(pieces, windows)
+    found = outages(pieces, planned)
     repaired = [outage.seconds for outage in found if outage.whole and outage.over]
     good = seconds[State.UP] + seconds[State.OVERDUE]
     known = good + seconds[State.DOWN]
@@ -207,12 +231,12 @@ def figures(pieces: Sequence[Piece], planned: Iterable[Span] = ()) -> Figures:
         outages=len(found),
         longest=max((outage.seconds for outage in found), default=None),
         mean_time_to_repair=sum(repaired) / len(repaired) if repaired else None,
-        planned=sum(window.end - window.start for window in windows),
-        planned_down=sum(outage.planned for outage in found),
+        planned=_within(planned, pieces),
+        planned_down=_within(planned, [piece for piece in pieces if piece.state is State.DOWN]),
     )
 
 
-def outages(pieces: Sequence[Piece], planned: Iterable[Span] = ()) -> list[Outage]:
+def outages(pieces: Sequence[Piece], planned: Planned | None = _NOTHING_PLANNED) -> list[Outage]:
     """The outages of a timeline, oldest first. What is down before and after an unknown time was down throughout."""
     runs: list[list[Piece]] = []
     going_on = False
@@ -224,14 +248,12 @@ def outages(pieces: Sequence[Piece], planned: Iterable[Span] = ()) -> list[Outag
             going_on = True
         elif piece.state is not State.UNKNOWN:
             going_on = False
-    windows = _merged(planned, pieces[0].start, pieces[-1].end) if pieces else []
-    starts = [window.start for window in windows]
     return [
         Outage(
             start=run[0].start,
             end=run[-1].end,
             seconds=sum(piece.end - piece.start for piece in run),
-            planned=sum(_overlap(piece, windows, starts) for piece in run),
+            planned=_within(planned, run),
             reason=run[0].reason,
             whole=run[0].start > pieces[0].start,
             over=not (going_on and run is runs[-1]),
@@ -240,14 +262,8 @@ def outages(pieces: Sequence[Piece], planned: Iterable[Span] = ()) -> list[Outag
     ]
 
 
-def _overlap(piece: Piece, windows: Sequence[Span], starts: Sequence[float]) -> float:
-    """Seconds of a piece that lie in windows. starts: of the windows."""
-    total = 0.0
-    for window in windows[max(0, bisect_right(starts, piece.start) - 1) :]:
-        if window.start >= piece.end:
-            break
-        total += max(0.0, min(piece.end, window.end) - max(piece.start, window.start))
-    return total
+def _within(planned: Planned | None, pieces: Iterable[Piece]) -> float | None:
+    return None if planned is None else sum(planned.seconds(piece.start, piece.end) for piece in pieces)
 
 
 def cells(pieces: Sequence[Piece], count: int) -> list[Cell]:

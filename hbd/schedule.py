@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from datetime import date, datetime, time, timedelta
 from enum import StrEnum
+from math import ceil
 from typing import NamedTuple, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -118,6 +119,11 @@ def instant(local: datetime, place: ZoneInfo) -> float:
         else:
             early = middle
     return float(late)
+
+
+def _near(local: datetime) -> float:
+    """When clocks show that somewhere, Unix seconds; no place is a whole day from it."""
+    return float(calendar.timegm(local.timetuple()))
 
 
 def _in_field(field: str, read: Callable[[Given], Read], given: Given) -> Read:
@@ -261,6 +267,26 @@ class Window(Struct, frozen=True):
                 return
             if span.end > first:
                 yield span
+
+    def most_between(self, first: float, end: float) -> int:
+        """How many spans have some of that time in them, or a few more; 0: none is near. By arithmetic alone."""
+        begins = _near(datetime.combine(self.start, time.min)) - DAY_SECONDS
+        last = self.start if self.repeat is Repeat.ONCE else self.until
+        if last is not None:
+            end = min(end, _near(datetime.combine(last, time.max)) + DAY_SECONDS)
+        seconds = end - max(first - self.duration, begins)
+        if seconds <= 0:
+            return 0
+        days = ceil(seconds / DAY_SECONDS) + 1  # clocks that are changed make some days shorter
+        match self.repeat:
+            case Repeat.ONCE:
+                return 1
+            case Repeat.DAILY:
+                return days
+            case Repeat.WEEKLY:
+                return ceil(days / 7) * max(1, len(self.days))
+            case Repeat.MONTHLY:
+                return ceil(days / 28)
 
     def _spans(self, since: float) -> Iterator[Span]:
         """In their order; from before the first one that begins after a time, Unix seconds."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable
-from math import isfinite
 
 from msgspec import Struct
 
@@ -17,6 +16,9 @@ from hbd.model import Sample
 MINUTES = 60
 METRICS = {"cpu_monitor": "cpu_percent", "memory_monitor": "percent"}
 """plugin → the number of its samples"""
+
+MOST = 1e6
+"""What is further from 0 is no percent of anything: it is passed over, lest it outweigh all else of its minute."""
 
 _PLACES = MINUTES + 2  # the minute that runs has one, and the next: clocks differ
 _MOST = 255  # values of one minute that its mean is weighed by
@@ -41,7 +43,7 @@ class Sparks:
         if metric is None:
             return
         value, minute = sample.data.get(metric), sample.time // 60
-        if not isinstance(value, int | float) or isinstance(value, bool) or not isfinite(value):
+        if not isinstance(value, int | float) or isinstance(value, bool):
             return
         if not 0 < minute < 1 << 32:
             return
@@ -106,6 +108,8 @@ class _Series:
         self.counts = array("B", bytes(_PLACES))
 
     def add(self, minute: int, mean: float, count: int) -> None:
+        if not -MOST <= mean <= MOST:  # nor is it nan
+            return
         place = minute % _PLACES
         if self.minutes[place] != minute:
             if self.minutes[place] > minute:

@@ -55,8 +55,12 @@ class Transport:
                 body = await _read(answer, what)
         except TimeoutError:
             raise _unreachable(f"{what}: no answer within {MAX_SECONDS:g} s") from None
+        except aiohttp.ClientResponseError as error:
+            # Its text ends with the whole URL; after the first line of its message comes a piece of the answer.
+            why, _, _ = error.message.partition("\n")
+            raise _unreachable(f"{what}: no HTTP, {shown(why)}") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise _unreachable(f"{what}: {shown(str(error)) or type(error).__name__}") from error
+            raise _unreachable(f"{what}: {shown(str(error).replace(url, what)) or type(error).__name__}") from None
         if answer.status != 200:
             raise _refused(what, answer.status, body)
         if not any(known in answer.content_type for known in _JSON_TYPES):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import socket
 import ssl
 import time
@@ -44,9 +45,11 @@ PRIME_SECONDS = 3.0  # between the reading that the first rates are made from an
 MAX_BYTES = 8 << 20  # of one answer
 AT_ONCE = 8  # scrapes under way
 CHUNK_BYTES = 64 << 10
+LONGEST_ERROR = 200  # characters
 TEXT_FORMAT = "text/plain;version=0.0.4;q=1,*/*;q=0.1"
 
 _Address = tuple[Any, ...]
+_QUESTION = re.compile(r"\?\S+")
 
 
 class ScrapeFailed(Exception):
@@ -245,8 +248,10 @@ class Exporter:
             return await self._answer()
         except TimeoutError:
             raise ScrapeFailed(f"no answer within {self.target.settings.timeout:g} s") from None
+        except aiohttp.ClientResponseError as error:  # its text ends with the whole URL
+            raise ScrapeFailed(_tellable(f"it answers no HTTP: {error.message}")) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise ScrapeFailed(f"{error}" or type(error).__name__) from None
+            raise ScrapeFailed(_tellable(f"{error}") or type(error).__name__) from None
 
     async def _answer(self) -> tuple[str, Source]:
         target, settings = self.target, self.target.settings
@@ -312,6 +317,12 @@ class Exporter:
             plugins[self.target.job] = rest.data
         samples = [Sample(plugin, now.wall, sound(data)) for plugin, data in plugins.items()]
         return Found(samples, len(exposition.series), rest.left_out, exposition.skipped, exposition.problems)
+
+
+def _tellable(text: str) -> str:
+    """What may be told of an error: no question of a URL, which may hold a secret, and the first line alone, as what
+    follows is a piece of an answer, which may repeat the question."""
+    return _QUESTION.sub("?…", text.partition("\n")[0])[:LONGEST_ERROR].rstrip(": ")
 
 
 def _share(target: ScrapeTarget) -> float:

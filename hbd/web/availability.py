@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from itertools import chain
 from typing import Annotated, NamedTuple
 
 from msgspec import Meta, Struct, field
@@ -13,7 +14,7 @@ from msgspec.structs import asdict
 from hbd import availability
 from hbd.access import visible
 from hbd.alerts import PRESENCE
-from hbd.availability import FORMULA, Figures, Piece, Sight, Span, figures
+from hbd.availability import FORMULA, Figures, Piece, Planned, Sight, Span, figures
 from hbd.errors import InvalidInput
 from hbd.hosts import Host
 from hbd.hushes import MaintenanceWindow
@@ -25,6 +26,7 @@ from hbd.web.history import moment
 DEFAULT_SPAN = 30 * 86_400.0
 MAX_OUTAGES = 1000
 MAX_HOSTS = 200
+MAX_PLANNED = 50_000  # times of maintenance that are looked at for one answer: half a second of a processor
 
 
 class SpanQuery(Struct, kw_only=True):
@@ -53,7 +55,7 @@ class FleetQuery(SpanQuery, kw_only=True):
 
 class Outage(Struct, kw_only=True):
     """family: null for the host as a whole. start, end: Unix seconds. seconds: known to be down; planned: of these,
-    within maintenance windows.
+    within maintenance windows, null where those come back too often to be counted.
 
     whole: whether its beginning lies in the span. over: whether it is known to have ended there.
     """
@@ -62,7 +64,7 @@ class Outage(Struct, kw_only=True):
     start: float
     end: float
     seconds: float
-    planned: float
+    planned: float | None
     reason: str
     whole: bool
     over: bool
@@ -97,10 +99,11 @@ class FleetAvailability(Struct, kw_only=True):
 
 
 class Known(NamedTuple):
-    """Of one host. pieces: by family, None for the host as a whole. planned: its maintenance windows."""
+    """Of one host. pieces: by family, None for the host as a whole. planned: its maintenance windows, from the first
+    change on; None: they come back too often to be counted."""
 
     pieces: dict[Family | None, list[Piece]]
-    planned: list[Span]
+    planned: Planned | None
 
 
 async def of_host(call: Call) -> HostAvailability:
@@ -145,21 +148,53 @@ async def read(call: Call, hosts: Sequence[Host], span: Span) -> dict[int, Known
         for window in call.parts.hushing.windows()
         if window.matcher.about_metric(f"{PRESENCE}.host", Level.CRITICAL)
     ]
-    about = {host.id: [window for window in windows if window.matcher.about_host(host)] for host in hosts}
-    return await asyncio.to_thread(_known, recorded, about, span)
+    return await asyncio.to_thread(_known, recorded, hosts, windows, span)
 
 
-def _known(recorded: Recorded, about: Mapping[int, Sequence[MaintenanceWindow]], span: Span) -> dict[int, Known]:
+def _known(
+    recorded: Recorded, hosts: Sequence[Host], windows: Sequence[MaintenanceWindow], span: Span
+) -> dict[int, Known]:
     sight = Sight(recorded.unseen)
-    wanted = {id(window): window for windows in about.values() for window in windows}
-    spans = {key: [Span(*one) for one in window.window.between(*span)] for key, window in wanted.items()}
+    planned = _planned(recorded, hosts, windows, span)
     return {
         host_id: Known(
             {family: sight.timeline(series.get(family, ()), *span) for family in dict.fromkeys((None, *series))},
-            [one for window in about[host_id] for one in spans[id(window)]],
+            planned[host_id],
         )
         for host_id, series in recorded.hosts.items()
     }
+
+
+def _planned(
+    recorded: Recorded, hosts: Sequence[Host], windows: Sequence[MaintenanceWindow], span: Span
+) -> dict[int, Planned | None]:
+    """The maintenance windows of each host. Hosts with the same ones share the work, and windows since the year 2000
+    cost nothing for the time of which nothing is recorded."""
+    found: dict[int, Planned | None] = {host.id: Planned() for host in hosts}
+    begins = {
+        host_id: max(span.start, min(change.at for changes in series.values() for change in changes))
+        for host_id, series in recorded.hosts.items()
+        if series
+    }
+    first = min(begins.values(), default=span.end)
+    near = [window for window in windows if window.window.most_between(first, span.end)]
+    alike: dict[tuple[int, ...], list[int]] = {}
+    for host in hosts:
+        if host.id in begins:
+            places = tuple(place for place, window in enumerate(near) if window.matcher.about_host(host))
+            alike.setdefault(places, []).append(host.id)
+    left = MAX_PLANNED
+    for places, host_ids in alike.items():
+        since = min(begins[host_id] for host_id in host_ids)
+        of_these = [near[place].window for place in places]
+        most = sum(window.most_between(since, span.end) for window in of_these)
+        if most > left:
+            found |= dict.fromkeys(host_ids)
+            continue
+        left -= most
+        planned = Planned(chain.from_iterable(window.between(since, span.end) for window in of_these))
+        found |= {host_id: planned.since(begins[host_id]) for host_id in host_ids}
+    return found
 
 
 def _span(query: SpanQuery) -> Span:
@@ -195,7 +230,7 @@ def _newest(known: Known, query: HostQuery) -> tuple[list[Outage], float | None]
             start=one.start,
             end=one.end,
             seconds=round(one.seconds, 3),
-            planned=round(one.planned, 3),
+            planned=one.planned and round(one.planned, 3),
             reason=one.reason,
             whole=one.whole,
             over=one.over,

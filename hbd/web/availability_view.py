@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import floor
 from typing import NamedTuple
 
-from hbd.availability import Cell, Figures, Outage, Piece, Span, cells, figures, newer, outages
+from hbd.availability import Cell, Figures, Outage, Piece, Planned, cells, figures, newer, outages
 from hbd.model import Family, State
 from hbd.web.paint import NOTHING, WORDS, long_span
 
@@ -65,8 +65,9 @@ class AvailabilityView(NamedTuple):
     left: int
 
 
-def availability_view(pieces: Mapping[Family | None, Sequence[Piece]], planned: Sequence[Span]) -> AvailabilityView:
-    """pieces: of the LONGEST span, by family, None for the host as a whole. planned: its maintenance windows."""
+def availability_view(pieces: Mapping[Family | None, Sequence[Piece]], planned: Planned | None) -> AvailabilityView:
+    """pieces: of the LONGEST span, by family, None for the host as a whole. planned: its maintenance windows; None:
+    they come back too often to be counted."""
     families = [family for family in Family if family in pieces]
     found = [
         ShownOutage(str(family or "host"), one, _lasted(one), long_span(one.planned) if one.planned else "")
@@ -88,7 +89,7 @@ def _row(
     bars: int,
     pieces: Mapping[Family | None, Sequence[Piece]],
     families: Sequence[Family],
-    planned: Sequence[Span],
+    planned: Planned | None,
 ) -> Row:
     now = pieces[None][-1].end
     parts = {family: newer(pieces[family], now - seconds) for family in (None, *families)}
@@ -104,7 +105,7 @@ def _row(
         longest=_span(told.longest),
         repair=_span(told.mean_time_to_repair),
         unknown=_span(told.unknown),
-        planned=_span(told.planned_down),
+        planned="not counted" if planned is None else _span(told.planned_down),
     )
 
 

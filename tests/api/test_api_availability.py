@@ -12,6 +12,7 @@ from hbd.config import Config
 from hbd.config.structs import HostConfig
 from hbd.model import Family, State, Transition
 from hbd.store import Turn
+from hbd.web import availability
 
 HERE = "/api/0/hosts/web1/availability"
 UP, OVERDUE, DOWN = State.UP, State.OVERDUE, State.DOWN
@@ -123,6 +124,67 @@ async def test_maintenance_windows_are_told_beside(world: World, api: Api) -> No
     told = (await asked(api, f"{HERE}?from={NOW - 40 * 3600}&to={NOW}"))["availability"]
     assert (told["planned"], told["planned_down"], told["down"]) == (7200, 3600, 3600)
     assert told["percent"] == 97.5
+
+
+async def window(api, **given):
+    body = {"hosts": ["web*"], "start": "2000-01-01T00:00", "duration": "1h", "repeat": "daily"} | given
+    async with api.post("/api/0/windows", json=body) as answer:
+        assert answer.status == 201, await answer.text()
+
+
+async def test_maintenance_counts_from_when_on_a_host_is_known(world: World, api: Api) -> None:
+    await put(world, "web1", (48, UP))
+    await put(world, "web2", (24, UP))
+    await window(api, name="nightly")
+    told = (await asked(api, "/api/0/availability?from=0"))["hosts"]
+    assert [one["availability"]["planned"] for one in told] == pytest.approx([7200, 3600], abs=1)
+
+
+async def test_windows_since_long_ago_cost_as_much_as_what_is_known(
+    world: World, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(availability, "MAX_PLANNED", 50)
+    await put(world, "web1", (48, UP))
+    for number in range(5):
+        await window(api, name=f"nightly{number}")
+    assert (await asked(api, f"{HERE}?from=0"))["availability"]["planned"] == pytest.approx(7200, abs=1)
+
+
+async def test_maintenance_that_comes_back_too_often_is_not_counted(
+    world: World, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(availability, "MAX_PLANNED", 20)
+    await put(world, "web1", (600, UP), (30, DOWN), (29, UP))
+    await put(world, "db1", (600, UP))
+    await window(api, name="nightly")
+    yesterday = time.strftime("%Y-%m-%dT%H:%M", time.gmtime(NOW - 86_400))
+    await window(api, name="move", hosts=["db*"], repeat="once", start=yesterday)
+    answer = await asked(api, f"{HERE}?from=0")
+    told = answer["availability"]
+    assert (told["planned"], told["planned_down"], answer["outages"][0]["planned"]) == (None, None, None)
+    assert told["down"] == pytest.approx(3600)
+    assert (await asked(api, f"{HERE}?from={NOW - 86_400}"))["availability"]["planned"] == pytest.approx(3600, abs=1)
+    fleet = (await asked(api, "/api/0/availability?from=0"))["hosts"]
+    assert [(one["host"], one["availability"]["planned"]) for one in fleet] == [("db1", 3600), ("web1", None)]
+
+
+async def test_windows_of_other_hosts_are_not_looked_at(
+    world: World, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(availability, "MAX_PLANNED", 20)
+    await put(world, "web1", (600, UP))
+    await window(api, name="nightly", hosts=["db*"])
+    assert (await asked(api, HERE))["availability"]["planned"] == 0
+
+
+async def test_the_page_of_a_host_says_what_is_not_counted(
+    world: World, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(availability, "MAX_PLANNED", 20)
+    await put(world, "web1", (600, UP))
+    await window(api, name="nightly")
+    async with api.get("/agent/web1?tab=availability") as answer:
+        assert (answer.status, (await answer.text()).count("not counted")) == (200, 4)
 
 
 async def test_all_hosts_are_told_by_name_in_pages(world: World, api: Api) -> None:

@@ -78,6 +78,21 @@ async def test_what_an_earlier_run_of_the_daemon_took_is_in_the_line(world: Worl
     assert [value for value in (await asked(api, "web1"))["web1"] if value is not None] == [5, 33]
 
 
+@pytest.mark.parametrize("odd", [1e39, -1e300, pytest.param(10**400, id="huge")])
+async def test_a_number_of_one_host_that_is_no_percent_leaves_the_lines_of_others(
+    world: World, api: Api, odd: float
+) -> None:
+    heard(world, await world.enrol("web1"), 3, 5.0)
+    heard(world, await world.enrol("web2"), 3, odd)
+    assert set(await asked(api, "web1,web2")) == {"web1"}
+
+
+async def test_a_number_that_is_no_percent_does_not_come_back_with_a_restart(world: World, api: Api) -> None:
+    await stored(world, await world.enrol("web1"), 3, 1e39)
+    heard(world, await world.enrol("web2"), 3, 5.0)
+    assert set(await asked(api, "web1,web2")) == {"web2"}
+
+
 @pytest.mark.parametrize("hosts", ["", ",".join(f"web{place}" for place in range(201))])
 async def test_none_and_too_many_hosts_are_refused(world: World, api: Api, hosts: str) -> None:
     async with api.get(f"{HERE}?hosts={hosts}") as answer:

@@ -215,6 +215,51 @@ async def test_what_is_asked_in_a_url_is_sent_and_not_shown(world: World) -> Non
     assert (seen[0], report.request["url"]) == ("target=a&secret=b", url)
 
 
+@asynccontextmanager
+async def no_exporter(answer: Callable[[bytes], bytes]) -> AsyncIterator[str]:
+    """The URL of something that answers a request with bytes of its own."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            writer.write(answer(await reader.readuntil(b"\r\n\r\n")))
+            await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/metrics"
+
+
+ODD_ANSWERS = {
+    "another protocol": lambda _: b"SSH-2.0-OpenSSH_9.2\r\n\r\n",
+    "the request": lambda request: request,
+    "a head that is too long": lambda request: b"HTTP/1.1 200 OK\r\nX: " + request.split()[1] + b"x" * 20_000,
+    "a part of what was announced": lambda _: b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\na 1",
+    "broken chunks": lambda request: b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + request,
+    "nothing": lambda _: b"",
+}
+
+
+@pytest.mark.parametrize("answer", ODD_ANSWERS.values(), ids=ODD_ANSWERS)
+@pytest.mark.parametrize("question", ["token=swordfish", "a='&token=swordfish"])
+async def test_what_is_no_http_does_not_tell_what_is_asked_in_a_url(
+    world: World, answer: Callable[[bytes], bytes], question: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with no_exporter(answer) as url, scraping(world, f"{url}?{question}") as asking:
+        reason = await failure(world)
+        (one,) = asking.exporters
+        assert one.last is not None
+        told = [reason, one.last.error, caplog.text, *(line.msg for line in await world.store.messages.recent(20))]
+    assert reason and "\n" not in reason
+    assert not [text for text in told if "swordfish" in text]
+
+
+async def test_what_is_no_http_is_told_so() -> None:
+    async with no_exporter(ODD_ANSWERS["another protocol"]) as url:
+        with pytest.raises(ScrapeFailed, match=r"^it answers no HTTP: Bad status line"):
+            await Exporter(target(f"{url}?token=swordfish")).fetch()
+
+
 @pytest.mark.parametrize(
     ("settings", "shown"),
     [

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hbd.availability import Change, Span, Unseen, cells, figures, newer, outages, timeline
+from hbd.availability import Change, Planned, Span, Unseen, cells, figures, newer, outages, timeline
 from hbd.model import State
 
 UP, OVERDUE, DOWN, UNKNOWN = State.UP, State.OVERDUE, State.DOWN, State.UNKNOWN
@@ -20,7 +20,7 @@ def states(pieces):
 
 
 def of(*changes, unseen=(), first=0.0, end=HOUR, planned=()):
-    return figures(timeline(changes, unseen, first, end), planned)
+    return figures(timeline(changes, unseen, first, end), Planned(planned))
 
 
 # ------------------------------------------------------------------------------------------------------------ timeline
@@ -104,6 +104,19 @@ def test_maintenance_is_told_beside_and_changes_nothing():
     assert (with_it.percent, with_it.down, with_it.outages) == (without.percent, without.down, without.outages)
 
 
+def test_maintenance_counts_from_a_time_on():
+    windows = Planned([Span(100, 200), Span(300, 400)])
+    assert windows.since(150).seconds(0, 1000) == 150
+    assert (windows.since(150).seconds(0, 120), windows.seconds(0, 1000)) == (0, 200)
+
+
+def test_maintenance_that_is_not_known_leaves_all_else():
+    pieces = timeline([Change(0, UP), Change(100, DOWN), Change(200, UP)], [], 0, 1000)
+    told = figures(pieces, None)
+    assert (told.percent, told.outages, told.planned, told.planned_down) == (90, 1, None, None)
+    assert [outage.planned for outage in outages(pieces, None)] == [None]
+
+
 # ------------------------------------------------------------------------------------------------------------- outages
 
 
@@ -136,7 +149,8 @@ changes = st.lists(st.builds(Change, moments, st.sampled_from(State)), max_size=
 unseen = st.lists(
     st.builds(lambda a, b, r: Unseen(min(a, b), max(a, b), r), moments, moments, st.booleans()), max_size=6
 )
-planned = st.lists(st.builds(lambda a, b: Span(min(a, b), max(a, b)), moments, moments), max_size=4)
+windows = st.lists(st.builds(lambda a, b: Span(min(a, b), max(a, b)), moments, moments), max_size=4)
+planned = windows.map(Planned)
 spans = st.tuples(moments, moments).filter(lambda pair: pair[0] != pair[1]).map(sorted)
 
 
@@ -159,6 +173,12 @@ def test_the_seconds_of_all_states_are_the_whole_span(changes, unseen, span, pla
     assert total(told) == span[1] - span[0]
     assert 0 <= told.planned_down <= told.planned <= span[1] - span[0]
     assert told.planned_down <= told.down
+
+
+@given(windows, spans)
+def test_every_second_that_any_window_holds_is_planned_once(windows, span):
+    held = [second for second in range(*map(int, span)) if any(one.start <= second < one.end for one in windows)]
+    assert Planned(windows).seconds(*span) == len(held)
 
 
 @given(changes, unseen, st.lists(moments, min_size=3, max_size=3, unique=True).map(sorted), planned)

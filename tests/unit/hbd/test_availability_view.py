@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hbd.availability import Cell, Change, Span, Unseen, timeline
+from hbd.availability import Cell, Change, Planned, Span, Unseen, timeline
 from hbd.model import Family, State
 from hbd.web.availability_view import HEIGHT, LONGEST, MAX_OUTAGES, _bar, availability_view
 
@@ -18,7 +18,7 @@ def of(*changes, unseen=(), planned=(), ipv6=None):
         return timeline([Change(NOW - ago * HOUR, state, "why") for ago, state in given], unseen, NOW - LONGEST, NOW)
 
     pieces = {None: series(changes)} | ({Family.IPV6: series(ipv6)} if ipv6 else {})
-    return availability_view(pieces, planned)
+    return availability_view(pieces, None if planned is None else Planned(planned))
 
 
 def parts(up=0.0, overdue=0.0, down=0.0, unknown=0.0):
@@ -86,6 +86,12 @@ def test_planned_time_is_told_beside_an_outage():
     window = Span(NOW - 20.5 * HOUR, NOW - 19.5 * HOUR)
     (shown,) = of((48, UP), (20, DOWN), (19, UP), planned=[window]).outages
     assert (shown.lasted, shown.planned) == ("1 h", "30 min")
+
+
+def test_maintenance_that_is_not_counted_says_so():
+    view = of((48, UP), (20, DOWN), (19, UP), planned=None)
+    assert {row.planned for row in view.rows} == {"not counted"}
+    assert view.outages[0].planned == ""
 
 
 def test_a_bar_is_green_where_all_was_well():

@@ -385,6 +385,28 @@ async def test_a_provider_that_is_away_is_told(unused_tcp_port: int) -> None:
         assert "cannot be reached" in (await failure(here.begin("/", NOW))).reason
 
 
+async def test_what_is_no_http_is_told_without_its_url() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")
+        writer.close()
+
+    here = transport.Transport()
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/keys?token=swordfish"
+        failed = await failure(here.get(url, dict, "keys"))
+    await here.close()
+    assert failed.detail.startswith("keys: no HTTP, Bad status line")
+    assert "swordfish" not in failed.detail
+
+
+async def test_an_address_that_is_none_is_not_told() -> None:
+    here = transport.Transport()
+    failed = await failure(here.get("http:///keys?token=swordfish", dict, "keys"))
+    await here.close()
+    assert failed.detail.startswith("keys: ") and "swordfish" not in failed.detail
+
+
 async def test_proxies_of_the_environment_are_not_used(here: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hbd import schedule
 from hbd.errors import InvalidInput
 from hbd.schedule import (
     DAYS,
@@ -304,6 +305,52 @@ def test_it_is_active_when_a_span_that_was_next_has_begun_and_not_ended(
         before = span.start
     inside = [span for span in spans if span.start <= now < span.end]
     assert found.active(now) == (inside[-1] if inside else None)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    changes,
+    clocks,
+    durations,
+    st.sampled_from(["once", "daily", "weekly", "monthly"]),
+    st.lists(st.sampled_from(DAYS), max_size=7, unique=True),
+    st.none() | st.integers(0, 90),
+    st.integers(-30 * 24, 90 * 24),
+    st.integers(1, 60 * 24),
+)
+def test_it_is_known_without_looking_how_often_it_comes_at_most(
+    change: tuple[str, date],
+    clock: time,
+    duration: float,
+    repeat: str,
+    days: list[str],
+    lasts: int | None,
+    hour: int,
+    hours: int,
+) -> None:
+    start = datetime.combine(change[1] - timedelta(days=2), clock)
+    until = None if lasts is None or repeat == "once" else f"{start + timedelta(days=lasts):%Y-%m-%d}"
+    chosen = tuple(days) if repeat == "weekly" else ()
+    found = Window.read(WindowTexts(f"{start:%Y-%m-%dT%H:%M}", duration, change[0], repeat, chosen, until))
+    first = start.replace(tzinfo=ZoneInfo("UTC")).timestamp() + hour * HOUR
+    count, most = len(list(found.between(first, first + hours * HOUR))), found.most_between(first, first + hours * HOUR)
+    assert count <= most <= count + 14
+
+
+@pytest.mark.parametrize("repeat", ["once", "daily", "weekly", "monthly"])
+def test_what_has_not_begun_or_has_ended_does_not_come(repeat: str) -> None:
+    found = window(repeat=repeat, until=None if repeat == "once" else "2026-03-14")
+    assert found.most_between(0, at("2026-01-12T00:00")) == 0
+    assert found.most_between(at("2026-03-18T00:00"), at("2030-01-01T00:00")) == 0
+    assert list(found.between(at("2026-03-18T00:00"), at("2030-01-01T00:00"))) == []
+
+
+def test_a_time_long_after_the_start_is_come_to_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at = []
+    monkeypatch.setattr(schedule, "instant", lambda *given: looked_at.append(given) or instant(*given))
+    found = window("2000-01-01T22:00", 2, "daily")
+    assert len(list(found.between(at("2026-01-14T00:00"), at("2026-01-16T00:00")))) == 2
+    assert len(looked_at) < 10
 
 
 def test_a_window_can_be_written_as_it_was_read() -> None:

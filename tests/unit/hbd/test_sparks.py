@@ -92,10 +92,25 @@ def test_what_a_fast_clock_wrote_keeps_no_place(sparks):
     assert cpu(sparks, NOW + 1) == {1: 10}
 
 
-@pytest.mark.parametrize("value", [None, "7", True, nan, inf, [1]])
-def test_what_is_no_number_is_passed_over(sparks, value):
+@pytest.mark.parametrize(
+    "value",
+    [None, "7", True, nan, inf, [1], 1.1e6, 1e39, -1e39, *(pytest.param(s * 10**400, id=f"huge{s}") for s in (1, -1))],
+)
+def test_what_is_no_percent_of_anything_is_passed_over(sparks, value):
     put(sparks, NOW - 1, value)
     assert sparks.line(1, NOW) is None
+
+
+def test_what_is_no_percent_leaves_the_rest_of_its_minute(sparks):
+    for value in (10.0, 1e39, 20.0):
+        put(sparks, NOW - 1, value)
+    assert cpu(sparks) == {1: 15}
+
+
+@pytest.mark.parametrize("mean", [nan, inf, 1e39, -1e300])
+def test_filling_passes_over_what_is_no_percent(sparks, mean):
+    sparks.fill(1, [("cpu_monitor", NOW - 1, mean, 6), ("cpu_monitor", NOW - 2, 20.0, 6)])
+    assert cpu(sparks) == {2: 20}
 
 
 @pytest.mark.parametrize("minute", [-1, 1 << 40])
