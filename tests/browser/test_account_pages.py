@@ -26,7 +26,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 TOTP_SECONDS = 30
 FIRST_LOAD_BYTES = 120 * 1024
-EVERYBODYS = ["Live", "Alerts", "Plugins", "Agents", "Silences", "Channels"]  # pages that the rail begins with
+EVERYBODYS = ["Live", "Alerts", "Plugins", "Agents", "Silences", "Jobs", "Channels"]  # pages that the rail begins with
 BOB_AT_WEB = {"owner": "alice", "monitors": ["bob"]}
 
 

@@ -162,7 +162,7 @@ async def test_server_and_browser_say_the_same_of_an_alert(fed: FedDaemon, open_
             re.sub("[ \\n]+", " ", text).strip() for text in await plain.locator(f"li.alert {part}").all_text_contents()
         ]
         await expect(page.locator(f"li.alert {part}")).to_have_text(said)
-    await expect(rows(page).locator(".value")).to_have_text(["96.13 % > 95 %", "yes", "yes", "12\u202f345 > 100", "no"])
+    await expect(rows(page).locator(".value")).to_have_text(["96.13 % > 95 %", "yes", "yes", "no", "12\u202f345 > 100"])
 
 
 async def test_alert_is_acknowledged_with_a_note_and_that_is_taken_back(fed: FedDaemon, open_page: OpenPage) -> None:
