@@ -22,6 +22,7 @@ STATES = {"open": "Open", "acknowledged": "Acknowledged", "silenced": "Silenced"
 OPERATORS = {">=": "≥", "<=": "≤", "==": "=", "!=": "≠"}
 LIVENESS = {"host": "Heartbeat", "IPv4": "Heartbeat over IPv4", "IPv6": "Heartbeat over IPv6"}
 SIGNS = (0.0, 1.0)  # how yes and no are counted
+JOBS = "jobs"  # the plugin of calls that are late or failed
 CHECK_ANSWERS = "nagios"  # the operator of values that are the level itself
 
 
@@ -111,6 +112,8 @@ def _unit(metric: str) -> str:
 def measured(alert: schemas.HostAlert) -> tuple[str, str]:
     """The value and the limit of the level that is told: ``96.4 %``, ``> 95 %``. What has none says its reason."""
     if alert.last_value is None or not alert.operator:
+        return alert.reason, ""
+    if alert.operator == CHECK_ANSWERS and alert.metric_path.startswith(f"{JOBS}."):
         return alert.reason, ""
     if alert.operator == CHECK_ANSWERS:
         return f"answers {paint.plain(alert.last_value)}", ""

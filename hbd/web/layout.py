@@ -71,6 +71,8 @@ TITLES = {item.name: item.label for item in PAGES} | {
 }
 FOREIGN = "Asked by another site"
 """the title where nobody's rights are at fault, but the page that the request came from"""
+LOOKS_BACK = ("live", "alerts", "plugins")
+"""pages that show the past, too"""
 ALWAYS_TOLD = ("status", "access", "users", "audit", "profile")
 """pages on which the words about missing users cannot be hidden"""
 WITHOUT_USERS = {
@@ -164,6 +166,7 @@ def site() -> Site:
         "modules": {name: assets.modules(f"{name}.js") for name in (*TITLES, *BARE, "past")},
         "version": assets.version,
         "always_told": ALWAYS_TOLD,
+        "looks_back": LOOKS_BACK,
     }
     return Site(assets, templates)
 

@@ -263,8 +263,10 @@ class Recorder:
             taken = {host_id: self._waiting.pop(host_id) for host_id in host_ids if host_id in self._waiting}
             self._count -= sum(map(len, taken.values()))
             self._writing = taken
+            # So far everything is on disk, of all hosts: a crash leaves no time that seems known and is not.
+            oldest = min((changes[0][1].at for changes in self._waiting.values()), default=self._latest)
             try:
-                await self._store.write(list(_strands(taken)), Run(self._started, self._latest))
+                await self._store.write(list(_strands(taken)), Run(self._started, min(oldest, self._latest)))
             except BaseException:
                 for host_id, changes in taken.items():
                     self._waiting[host_id] = changes + self._waiting.get(host_id, [])

@@ -6,6 +6,7 @@ export const LEVELS = Object.keys(LEVEL_MARKS);
 export const MARKS = { ...LEVEL_MARKS, OK: "●" };
 const OPERATORS = { ">=": "≥", "<=": "≤", "==": "=", "!=": "≠" };
 const CHECK_ANSWERS = "nagios";
+const JOBS = "jobs.";
 const template = document.getElementById("row");
 const places = new WeakMap();
 
@@ -26,6 +27,7 @@ const isSign = (value) => value === 0 || value === 1;
 export function measured(alert) {
   const { last_value: value, operator, unit, warning, critical, level } = alert;
   if (value == null || !operator) return [alert.reason, ""];
+  if (operator === CHECK_ANSWERS && alert.metric_path.startsWith(JOBS)) return [alert.reason, ""];
   if (operator === CHECK_ANSWERS) return [`answers ${plain(value)}`, ""];
   const limit = level === "CRITICAL" ? (critical ?? warning) : (warning ?? critical);
   if (isSign(value) && isSign(limit) && (operator === "==" || operator === "!=")) return [value ? "yes" : "no", ""];

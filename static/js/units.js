@@ -59,12 +59,19 @@ export const say = (unit, value) => (value == null ? NOTHING : of(unit).say(valu
 export function ticks(unit, values, step) {
   const largest = Math.max(...values.map((value) => Math.abs(value ?? 0)));
   const [factor, word] = of(unit).steps.findLast(([size]) => size <= largest) ?? of(unit).steps[0];
-  const digits = Math.min(6, Math.max(0, Math.ceil(-Math.log10(step / factor) - 1e-9)));
+  const digits = decimals(step / factor);
   return values.map((value) => {
     if (value == null) return "";
     const text = (value / factor).toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
     return `${text.replaceAll(",", "\u202f")}${word && ` ${word}`}`;
   });
+}
+
+/** How many decimals a step needs to be told as it is: 2 for 0.25. */
+function decimals(step) {
+  let digits = 0;
+  while (digits < 6 && Math.abs(step * 10 ** digits - Math.round(step * 10 ** digits)) > 1e-6 * step * 10 ** digits) digits += 1;
+  return digits;
 }
 
 /** How far apart two values of an axis may be; undefined: as decimal numbers are. */

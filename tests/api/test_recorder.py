@@ -229,3 +229,19 @@ async def test_who_has_gone_is_not_answered_any_more(api: Api, world: World, mon
         while world.parts.past_readers.waiting:
             await asyncio.sleep(0.01)
     assert len(calls) == 1
+
+
+async def test_a_crash_leaves_no_time_that_seems_known_and_is_not(world: World) -> None:
+    ant, bee = await world.enrol("ant"), await world.enrol("bee")
+    await world.recorder.look()
+    await world.recorder.flush()
+    wait(world, 5)
+    world.beat(ant)
+    await world.recorder.look()
+    wait(world, 5)
+    world.beat(bee)
+    await world.recorder.look()
+    await world.recorder._write([bee.id])  # what ant showed five seconds ago is not on disk
+    run, _ = await world.store.chronicle.run_at(round(world.now.wall * 1000))
+    assert run is not None
+    assert run.last == round((WALL + 5) * 1000)
