@@ -5,6 +5,7 @@ import { ask } from "./ask.js";
 import { attempt, done, watchForms } from "./forms.js";
 import { Names } from "./names.js";
 import { clear, submit } from "./problems.js";
+import { rest } from "./refresh.js";
 
 const find = (id) => document.getElementById(id);
 const own = (path) => `/api/0/hosts/${encodeURIComponent(host.name)}${path}`;
@@ -73,7 +74,9 @@ last.addEventListener("input", () => {
 last.addEventListener("submit", async (event) => {
   event.preventDefault();
   clear(last);
+  rest(true);
   if (await submit(last, () => ask("DELETE", own("")))) location.assign("/agents");
+  else rest(false);
 });
 find("delete-host").addEventListener("close", () => {
   find("delete").disabled = true;

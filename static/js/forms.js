@@ -6,7 +6,7 @@
 
 import { ask } from "./ask.js";
 import { toast } from "./frame.js";
-import { refresh } from "./refresh.js";
+import { refresh, rest } from "./refresh.js";
 import { watchPasswords } from "./reveal.js";
 
 const confirming = document.getElementById("confirm");
@@ -112,10 +112,15 @@ export function watchForms() {
     if (event.submitter?.value !== "do") return;
     event.preventDefault();
     const { method, path, done: text, leads } = asking.dataset;
-    if (!(await attempt(event.target, () => ask(method, path)))) return;
+    const leaves = leads && location.pathname + location.search !== leads;
+    rest(leaves);
+    if (!(await attempt(event.target, () => ask(method, path)))) {
+      rest(false);
+      return;
+    }
     confirming.close();
     asking.closest("dialog")?.close();
-    if (leads && location.pathname + location.search !== leads) location.assign(leads);
+    if (leaves) location.assign(leads);
     else await done(text);
   });
 

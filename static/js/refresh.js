@@ -4,17 +4,27 @@ import { signIn } from "./ask.js";
 import { localise, setClock } from "./format.js";
 import { showAlerts, showProblems } from "./frame.js";
 
+let resting = false;
+
+/** Leave the page as it is, or no longer: what is being deleted is nothing to draw a page from. */
+export function rest(yes) {
+  resting = yes;
+}
+
 /**
  * Ask the server for this page and take over what has changed. Raises when the server cannot be reached.
  * `acted`: somebody has just changed something, so that what holds the focus is drawn again, too.
  */
 export async function refresh(acted = false) {
+  if (resting) return;
   const answer = await fetch(location.href, { headers: { Accept: "text/html", "X-Refresh": "1" } });
+  const text = await answer.text();
+  if (resting) return;
   if (answer.status === 401 || new URL(answer.url).pathname === "/login") {
     signIn();
     return;
   }
-  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const fresh = new DOMParser().parseFromString(text, "text/html");
   const { now, problems, level, alerts, alertLevel } = fresh.body.dataset;
   if (!now) throw new Error(`the server answered ${answer.status}`);
   setClock(Number(now));

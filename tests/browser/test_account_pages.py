@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 import pytest_asyncio
 from aiohttp import ClientSession
-from conftest import ELSEWHERE, OpenPage
+from conftest import ELSEWHERE, NO_DAEMON, OpenPage
 from fed import PASSWORD, FedDaemon
 from looks import violations
 from playwright.async_api import Locator, Page, Request, expect
@@ -497,7 +497,7 @@ async def test_host_vanishes_at_once_from_the_page_of_who_may_not_see_it_any_mor
 async def test_host_lost_while_the_feed_was_away_is_gone_when_it_is_back(
     people: FedDaemon, open_page: OpenPage
 ) -> None:
-    page = await sign_in(open_page, people, "bob", expected="WebSocket connection to")
+    page = await sign_in(open_page, people, "bob", expected=NO_DAEMON)
     await expect(names(page)).to_have_text(["web"])
     await people.stop()
     web = people.hosts.require("web")

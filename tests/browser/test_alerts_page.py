@@ -235,6 +235,7 @@ async def test_monitor_acknowledges_and_does_not_silence(fed: FedDaemon, open_pa
     await page.get_by_label("User name").fill("bob")
     await page.get_by_label("Password", exact=True).fill(PASSWORD)
     await page.get_by_role("button", name="Sign in").click()
+    await expect(page.locator("#feed")).to_have_text("live")
     await expect(hosts(page)).to_have_text(["web-1"])
     await expect(page.locator("[data-does=silence]")).to_be_hidden()
     await page.keyboard.press("j")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from aiohttp import ClientSession
-from conftest import OpenPage
+from conftest import NO_DAEMON, OpenPage
 from fed import FedDaemon, machine
 from looks import violations
 from playwright.async_api import expect
@@ -117,7 +117,7 @@ async def test_question_mark_shows_the_keys(fed: FedDaemon, open_page: OpenPage)
 
 async def test_lost_feed_is_told_and_comes_back_by_itself(fed: FedDaemon, open_page: OpenPage) -> None:
     host = fed.add("alpha")
-    page = await open_page(fed.origin + "/live", expected="WebSocket connection to")
+    page = await open_page(fed.origin + "/live", expected=NO_DAEMON)
     await expect(page.locator("#feed")).to_have_text("live")
     await fed.stop()
     await expect(page.locator("#feed")).to_contain_text("as of")

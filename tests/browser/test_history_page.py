@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 import pytest
-from conftest import OpenPage
+from conftest import NO_DAEMON, OpenPage
 from fed import FedDaemon
 from looks import violations
 from playwright.async_api import Page, expect
@@ -233,7 +233,7 @@ async def test_a_time_of_which_nothing_is_kept_is_told(fed: FedDaemon, open_page
 
 async def test_a_lost_daemon_is_told_and_can_be_asked_again(fed: FedDaemon, open_page: OpenPage) -> None:
     await watched(fed)
-    page = await open_page(f"{fed.origin}{HERE}&{CPU}", expected="ERR_CONNECTION_REFUSED")
+    page = await open_page(f"{fed.origin}{HERE}&{CPU}", expected=NO_DAEMON)
     await fed.stop()
     await page.locator(".ranges a", has_text="24 h").click()
     await expect(page.locator("#failed")).to_contain_text("the daemon cannot be reached")

@@ -6,7 +6,7 @@ import pytest
 from agents_kit import ALLOWED, feed_numbers, offer, sign_in
 from conftest import OpenPage
 from fed import FedDaemon
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Locator, Page, Route, expect
 
 from hbd.processes import Watched
 from hbd.remote.frames import OfferedCommand, Policy
@@ -152,6 +152,26 @@ async def test_a_host_is_deleted_only_when_its_name_is_typed(fleet: FedDaemon, o
     await expect(page).to_have_url(fleet.origin + "/agents")
     await expect(rows(page)).to_have_count(1)
     assert fleet.hosts.get("db") is None
+
+
+async def test_a_host_that_is_being_deleted_is_not_asked_for_again(fleet: FedDaemon, open_page: OpenPage) -> None:
+    page = await sign_in(open_page, fleet, "alice", "/agent/db?tab=settings")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "x-refresh" in request.headers else None)
+
+    async def late(route: Route) -> None:
+        asked.clear()
+        answer = await route.fetch()
+        # Timers of a page run in order: the one that the news from the feed has set would have run before this one.
+        await page.evaluate("new Promise(done => setTimeout(done, 2000))")
+        await route.fulfill(response=answer)
+
+    await page.route("**/api/0/hosts/db", late)
+    await page.get_by_role("button", name="Delete db").click()
+    await page.get_by_label("Type its name").fill("db")
+    await page.locator("#delete").click()
+    await expect(page).to_have_url(fleet.origin + "/agents")
+    assert not any("/agent/db" in url for url in asked)
 
 
 async def test_reports_of_other_agents_are_switched_off(fleet: FedDaemon, open_page: OpenPage) -> None:

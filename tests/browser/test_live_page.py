@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from conftest import OpenPage
+from conftest import NO_DAEMON, OpenPage
 from fed import FedDaemon, machine
 from playwright.async_api import Locator, Page, expect
 
@@ -15,8 +15,6 @@ from hbd.config.structs import Agents
 from hbd.model import Beat
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-NO_DAEMON = "WebSocket connection to"  # what the browser says while nobody listens
 
 
 def names(page: Page) -> Locator:
