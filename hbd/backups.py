@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import logging
 import os
 import re
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 COPY_SECONDS = 3600.0
 ROOM = 16 << 20  # bytes that stay free beside a copy
 _NAME = re.compile(r"hbd-\d{8}-\d{6}\.db")
+_CHECKSUM = re.compile(_NAME.pattern + r"\.sha256")
 _LEFT = re.compile(r"\.hbd-\d{8}-\d{6}\.db\.partial.*")
 _COUNTS = """SELECT (SELECT count(*) FROM hosts), (SELECT count(*) FROM users),
     (SELECT count(*) FROM alerts WHERE problem <> ''), (SELECT count(*) FROM alert_events),
@@ -126,7 +128,13 @@ class Backups:
         await self.make(str(folder / time.strftime("hbd-%Y%m%d-%H%M%S.db", time.gmtime(now))))
         for old in (await asyncio.to_thread(_known, folder))[:-keep]:
             old.unlink(missing_ok=True)
+            checksum_path(old).unlink(missing_ok=True)
         return True
+
+
+def checksum_path(copy: Path) -> Path:
+    """Where the SHA-256 of a copy stands, as ``sha256sum`` writes and checks it."""
+    return copy.with_name(f"{copy.name}.sha256")
 
 
 def restore(copy: Path, database: Path, *, force: bool = False) -> Path | None:
@@ -145,6 +153,7 @@ def restore(copy: Path, database: Path, *, force: bool = False) -> Path | None:
             raise Conflict(f"there is a database {database} already; --force replaces it and keeps it beside")
         with _partial(database, copy.stat().st_size, replaces=True) as partial:
             shutil.copyfile(copy, partial)
+            _compare(partial, copy)
             _prove(partial, copy.name)
             _settle(partial)
             kept = _put_aside(database) if there else None
@@ -183,6 +192,8 @@ def _partial(target: Path, size: int, *, replaces: bool = False) -> Iterator[Pat
 def _finish(partial: Path, target: Path, found: Counts) -> Backup:
     _settle(partial)
     size = partial.stat().st_size
+    # The checksum comes first: a copy that has its name is one that can be checked.
+    _write_checksum(checksum_path(target), _sha256(partial), target.name)
     partial.replace(target)
     sync_folder(target.parent)
     return Backup(str(target), time.time(), size, found.hosts, found.users, found.problems)
@@ -194,6 +205,34 @@ def _settle(partial: Path) -> None:
         db.execute("PRAGMA journal_mode = DELETE")
     with partial.open("rb") as file:
         os.fsync(file.fileno())
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write_checksum(path: Path, digest: str, name: str) -> None:
+    path.unlink(missing_ok=True)
+    make_private_file(path)
+    with path.open("w") as file:
+        file.write(f"{digest}  {name}\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _compare(partial: Path, copy: Path) -> None:
+    """Raises StorageError when a copy is not what it was when it was made, as far as somebody wrote that down."""
+    noted = checksum_path(copy)
+    try:
+        words = noted.read_text(errors="replace").split()
+    except FileNotFoundError:
+        return
+    if words[:1] != [_sha256(partial)]:
+        raise StorageError(
+            f"{copy.name} is damaged: it is not the file that {noted.name} was written for"
+            f" (without {noted.name} it is restored all the same, if hbd can read it)"
+        )
 
 
 def _prove(path: Path, name: str) -> Counts:
@@ -263,8 +302,8 @@ def _known(folder: Path) -> list[Path]:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what is left of copies that ``rotate`` was making when hbd was killed."""
+    """Remove what is left of copies that ``rotate`` was making, or removing, when hbd was killed."""
     make_private_folder(folder)
     for left in folder.iterdir():
-        if _LEFT.fullmatch(left.name):
+        if _LEFT.fullmatch(left.name) or (_CHECKSUM.fullmatch(left.name) and not left.with_suffix("").exists()):
             left.unlink(missing_ok=True)

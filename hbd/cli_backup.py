@@ -26,9 +26,11 @@ def _backup(options: argparse.Namespace) -> int:
 
 
 def _restore(options: argparse.Namespace) -> int:
-    from hbd.backups import restore
+    from hbd.backups import checksum_path, restore
 
     database = config_of(options).database
+    if options.file.is_file() and not (noted := checksum_path(options.file)).exists():
+        note(f"there is no {noted.name}: whether single values went bad since the backup was made cannot be seen")
     kept = restore(options.file, database, force=options.force)
     if kept is not None:
         note(f"what was there is kept as {kept}")

@@ -1,6 +1,7 @@
 """Copies of a real SQLite file."""
 
 import asyncio
+import hashlib
 import sqlite3
 import stat
 
@@ -51,11 +52,19 @@ async def test_a_backup_says_what_is_in_it(store, tmp_path):
     assert made["size"] == (tmp_path / "copy.db").stat().st_size
 
 
-async def test_a_backup_is_one_file_that_nobody_else_reads(store, tmp_path):
+async def test_a_backup_is_one_file_and_its_checksum_that_nobody_else_reads(store, tmp_path):
     folder = tmp_path / "copies"
     await Backups(store).make(str(folder / "copy.db"))
-    assert [path.name for path in folder.iterdir()] == ["copy.db"]
-    assert stat.S_IMODE((folder / "copy.db").stat().st_mode) == 0o600
+    assert {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {
+        "copy.db": 0o600,
+        "copy.db.sha256": 0o600,
+    }
+
+
+async def test_the_checksum_beside_a_backup_is_one_that_sha256sum_checks(store, tmp_path):
+    await Backups(store).make(str(tmp_path / "copy.db"))
+    digest = hashlib.sha256((tmp_path / "copy.db").read_bytes()).hexdigest()
+    assert (tmp_path / "copy.db.sha256").read_text() == f"{digest}  copy.db\n"
 
 
 async def test_a_backup_made_under_writes_is_of_one_moment(store, tmp_path):
@@ -132,9 +141,14 @@ async def test_what_a_kill_left_of_a_copy_is_removed_with_the_next_one(store, tm
     folder = tmp_path / "copies"
     folder.mkdir()
     (folder / ".hbd-20260101-000000.db.partial").write_text("half")
+    (folder / "hbd-20260101-000000.db.sha256").write_text("of the half")
     (folder / ".mine.partial").write_text("mine")
     await Backups(store).rotate(folder, 3600.0, 2, 1_750_000_000.0)
-    assert sorted(path.name for path in folder.iterdir()) == [".mine.partial", "hbd-20250615-150640.db"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        ".mine.partial",
+        "hbd-20250615-150640.db",
+        "hbd-20250615-150640.db.sha256",
+    ]
 
 
 async def test_the_newest_backup_is_remembered(store, tmp_path):
@@ -148,7 +162,14 @@ async def test_a_backup_is_made_when_it_is_due_and_the_oldest_go(store, tmp_path
     backups, folder = Backups(store), tmp_path / "copies"
     for day in range(4):
         assert await backups.rotate(folder, 0.0, 2, 4e9 + day * 86_400)
-    assert sorted(path.name for path in folder.iterdir()) == ["hbd-20961004-070640.db", "hbd-20961005-070640.db"]
+    assert sorted(path.name for path in folder.glob("*.db")) == ["hbd-20961004-070640.db", "hbd-20961005-070640.db"]
+
+
+async def test_the_checksum_goes_with_its_backup(store, tmp_path):
+    backups, folder = Backups(store), tmp_path / "copies"
+    for day in range(3):
+        await backups.rotate(folder, 0.0, 1, 4e9 + day * 86_400)
+    assert [path.name for path in folder.glob("*.sha256")] == ["hbd-20961004-070640.db.sha256"]
 
 
 async def test_a_backup_that_is_not_due_is_not_made(store, tmp_path):
@@ -225,7 +246,22 @@ async def test_a_damaged_backup_replaces_nothing(store, copy, tmp_path):
     assert hosts_in(tmp_path / "hbd.db") == ["web-1"]
 
 
+async def test_a_value_that_went_bad_in_a_backup_is_seen(store, copy, tmp_path):
+    await store.close()
+    copy.write_bytes(copy.read_bytes().replace(b"web-1", b"web-7"))
+    with pytest.raises(StorageError, match=r"^copy\.db is damaged: it is not the file that copy\.db\.sha256"):
+        restore(copy, tmp_path / "hbd.db", force=True)
+    assert hosts_in(tmp_path / "hbd.db") == ["web-1"]
+
+
+def test_a_backup_without_its_checksum_is_restored(copy, tmp_path):
+    (tmp_path / "copy.db.sha256").unlink()
+    restore(copy, tmp_path / "new" / "hbd.db")
+    assert hosts_in(tmp_path / "new" / "hbd.db") == ["web-1"]
+
+
 async def test_a_backup_of_a_newer_hbd_is_refused(store, copy, tmp_path):
+    (tmp_path / "copy.db.sha256").unlink()
     db = sqlite3.connect(copy)
     db.execute("PRAGMA user_version = 999")
     db.close()
