@@ -27,6 +27,7 @@ from hbd.store.audit import Entry
 from hbd.web import errors, layout, metrics, origins, sse, upload_form
 from hbd.web.auth import ask_again, authorise, clear_cookie, identify, shown_token
 from hbd.web.call import EVENTS, TABLE, Body, Call, Caller, Kind, Route
+from hbd.web.invalid import invalid
 from hbd.web.parts import Parts
 from hbd.web.strangers import STRANGERS, Strangers
 
@@ -85,7 +86,7 @@ def application(parts: Parts, routes: Sequence[Route]) -> web.Application:
 
 
 def _bind(route: Route, parts: Parts) -> Serve:
-    decode = None if route.body is None else msgspec.json.Decoder(route.body).decode
+    decoder = None if route.body is None else msgspec.json.Decoder(route.body)
 
     async def serve(request: web.Request) -> web.StreamResponse:
         guarded = parts.accounts.open and route.action is not Action.ENTER
@@ -108,8 +109,8 @@ def _bind(route: Route, parts: Parts) -> Serve:
             )
             if route.query is not None:
                 call.query = _query(request.query, route.query)
-            if decode is not None:
-                call.body = await _body(request, decode)
+            if decoder is not None:
+                call.body = await _body(request, decoder)
                 ask_again(call)  # a body may take minutes to come
             return _respond(await route.handler(call), route.status)
         except (Forbidden, errors.Unauthorised) as error:
@@ -202,16 +203,16 @@ def _query(given: MultiMapping[str], kind: type[msgspec.Struct]) -> msgspec.Stru
     try:
         return msgspec.convert(dict(given), kind, strict=False)
     except msgspec.ValidationError as error:
-        raise errors.invalid(error) from None
+        raise invalid(error, kind) from None
 
 
-async def _body(request: web.Request, decode: Callable[[bytes], Any]) -> Any:
+async def _body(request: web.Request, decoder: msgspec.json.Decoder[Any]) -> Any:
     if request.content_type != "application/json":
         raise errors.Unsupported("The body must be application/json")
     try:
-        return decode(await request.read())
+        return decoder.decode(await request.read())
     except msgspec.ValidationError as error:
-        raise errors.invalid(error) from None
+        raise invalid(error, decoder.type) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise InvalidInput("The body is not JSON") from None
 

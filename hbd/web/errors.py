@@ -120,13 +120,3 @@ def require(verdict: Verdict) -> None:
         raise Unauthorised(verdict.reason)
     if not verdict.allowed:
         raise Forbidden(verdict.reason)
-
-
-def invalid(error: msgspec.ValidationError) -> InvalidInput:
-    """msgspec's complaint in our words: the field first, ``limit: expected int >= 1``."""
-    text = str(error)
-    reason, found, path = text.rpartition(" - at `$")
-    if not found:
-        reason, path = text, ""
-    reason = reason.replace("`", "")
-    return InvalidInput(reason[:1].lower() + reason[1:], path.removesuffix("`").lstrip("."))

@@ -17,7 +17,7 @@ import hbd
 from hbd.access import visible
 from hbd.errors import InvalidInput
 from hbd.hosts import Host
-from hbd.web import errors, grafana_asked, grafana_rows, grafana_series
+from hbd.web import grafana_asked, grafana_rows, grafana_series
 from hbd.web.call import Body, Call
 from hbd.web.grafana_asked import Budget
 from hbd.web.grafana_rows import milliseconds
@@ -40,6 +40,7 @@ from hbd.web.grafana_shapes import (
     VariableTarget,
     VariableValue,
 )
+from hbd.web.invalid import invalid
 
 MOST_POINTS_OF_A_SERIES = 10_000
 POINTS = 1_000  # of a series, where nobody says how many
@@ -271,7 +272,7 @@ def _payload(given: PanelPayload | str | None, name: str) -> PanelPayload:
     try:
         return msgspec.json.decode(given, type=PanelPayload)
     except msgspec.ValidationError as error:
-        wrong = errors.invalid(error)
+        wrong = invalid(error, PanelPayload)
         raise InvalidInput(wrong.reason, f"{name}.{wrong.field}" if wrong.field else name) from None
     except msgspec.DecodeError:
         raise InvalidInput("is not JSON", name) from None

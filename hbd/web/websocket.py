@@ -22,8 +22,8 @@ from hbd.subscription import View, Who, seer
 from hbd.web import schemas
 from hbd.web.auth import known, renewed
 from hbd.web.call import Call, Caller
-from hbd.web.errors import invalid
 from hbd.web.frames import error_frame
+from hbd.web.invalid import invalid
 from hbd.web.origins import check_feed_origin
 from hbd.web.parts import Parts
 from hbd.web.strangers import STRANGERS
@@ -194,7 +194,7 @@ def _read(text: str | None) -> schemas.Subscribe | Auth | str:
     try:
         return _DECODER.decode(text)
     except msgspec.ValidationError as error:
-        return str(invalid(error))
+        return str(invalid(error, _DECODER.type))
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return "this is not JSON"
 
@@ -215,4 +215,4 @@ def _listed(text: str | None, kind: Any, field: str) -> Any:
     try:
         return msgspec.convert([part for part in text.split(",") if part], kind)
     except msgspec.ValidationError as error:
-        raise InvalidInput(invalid(error).reason, field) from None
+        raise InvalidInput(invalid(error, kind).reason, field) from None
