@@ -121,6 +121,7 @@ function showCards(alerts) {
   }
   document.getElementById("affected").textContent = new Set(alerts.map((alert) => alert.hostname)).size;
   for (const place of document.querySelectorAll(".host-count")) place.textContent = found.host_count;
+  for (const place of document.querySelectorAll(".host-word")) place.textContent = found.host_count === 1 ? "host" : "hosts";
   document.getElementById("metric-count").textContent = found.metric_count;
   for (const link of form.querySelectorAll("[data-state]")) {
     link.href = address({ ...wanted, state: link.dataset.state });

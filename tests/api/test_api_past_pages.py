@@ -5,11 +5,13 @@ from __future__ import annotations
 import html
 import re
 
+import msgspec
 from alarms import alarm
-from world import WALL, Api, World
+from world import RUN, WALL, Api, World
 
 from hbd.hosts import Host
-from hbd.model import Moment
+from hbd.model import Moment, Report
+from hbd.store import Turn
 
 HTML = re.compile(r"<[^>]+>")
 
@@ -91,6 +93,28 @@ async def test_links_and_filters_of_a_page_of_the_past_stay_in_it(api: Api, worl
     shown = await page(api, "/alerts?at=2025-06-15T15:10:40Z")
     assert 'href="/alerts?level=CRITICAL&amp;at=2025-06-15T15%3A10%3A40Z"' in shown
     assert '<input type="hidden" name="at" value="2025-06-15T15:10:40Z">' in shown
+
+
+async def test_hosts_on_a_page_of_the_past_lead_to_what_they_were(api: Api, world: World) -> None:
+    await with_an_alarm(world)
+    for path in ("/live", "/alerts"):
+        shown = await page(api, f"{path}?at=2025-06-15T15:10:40Z")
+        assert 'href="/plugins?host=ant&amp;at=2025-06-15T15%3A10%3A40Z"' in shown
+        assert 'href="/agent/ant"' not in shown
+    assert 'href="/alerts?host=ant&amp;at=2025-06-15T15%3A10%3A40Z"' in await page(api, f"/live?at={WALL + 240}")
+
+
+async def test_charts_on_a_page_of_the_past_lead_to_the_time_around_it(api: Api, world: World) -> None:
+    host = await world.enrol("ant")
+    sample = world.sample(host, "cpu_monitor", {"cpu_percent": 12.5})
+    body = msgspec.json.encode([{"plugin": "cpu_monitor", "time": sample.time, "data": sample.data}])
+    await world.store.record(Turn(reports=[(Report(host.id, RUN, 1, (sample,), body), sample.time)]))
+    await world.recorder.look()
+    wait(world, 600)
+    shown = await page(api, f"/plugins?host=ant&at={WALL + 240}")
+    assert re.search(
+        rf'href="/history\?host=ant&amp;metric=[\w.]+&amp;from={WALL - 1560:.0f}&amp;to={WALL + 2040:.0f}"', shown
+    )
 
 
 async def test_the_page_of_plugins_says_when_the_host_was_not_there(api: Api, world: World) -> None:

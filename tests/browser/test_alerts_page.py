@@ -244,7 +244,7 @@ async def test_monitor_acknowledges_and_does_not_silence(fed: FedDaemon, open_pa
     await page.keyboard.press("a")
     await page.keyboard.press("Enter")
     await expect(rows(page).locator(".told")).to_contain_text("Acknowledged by bob")
-    await expect(page.locator(".tally").last).to_have_text(re.compile("1\\s+of 1 hosts"))
+    await expect(page.locator(".tally").last).to_have_text(re.compile("1\\s+of 1 host$"))
 
 
 async def test_details_tell_why_and_what_it_has_been(fed: FedDaemon, open_page: OpenPage) -> None:
