@@ -26,16 +26,17 @@ def add_command(command: Callable[..., Any]) -> None:
         "--at",
         metavar="TIME",
         type=_time,
-        help="as it was then: 03:15, '2026-11-21 03:15', 2h (that long ago), or Unix seconds; now unless you say so",
+        help="as it was then: 03:15, '2026-11-21 03:15', now-2h, or Unix seconds; now unless you say so",
     )
     made.add_argument("--json", action="store_true", help="as one JSON document, with all that is known")
 
 
 def _time(text: str) -> float:
     """Unix seconds. A time of day is the last one that was, in the time zone of this machine."""
+    ago = text.removeprefix("now").removeprefix("-").strip() if text.startswith("now") else text
     now = datetime.now()  # noqa: DTZ005  # what people write has no zone
     try:
-        at = datetime.fromisoformat(text) if "-" in text else None
+        at = datetime.fromisoformat(text) if "-" in ago else None
         for form in _CLOCK if at is None else ():
             try:
                 at = datetime.combine(now, datetime.strptime(text, form).time())  # noqa: DTZ007
@@ -45,10 +46,10 @@ def _time(text: str) -> float:
             break
         if at is not None:
             return at.timestamp()
-        seconds = read_duration(Scalar(0, text))
+        seconds = 0.0 if text == "now" else read_duration(Scalar(0, ago))
     except (ValueError, OverflowError, Wrong):
         raise argparse.ArgumentTypeError(
-            "a time such as 03:15, '2026-11-21 03:15', 2h or 1763694900 is wanted"
+            "a time such as 03:15, '2026-11-21 03:15', now-2h or 1763694900 is wanted"
         ) from None
     return seconds if text.replace(".", "").isdigit() else time.time() - seconds
 

@@ -15,8 +15,17 @@ def test_unix_seconds_are_taken_as_they_are() -> None:
     assert _time("1750000000.5") == 1_750_000_000.5
 
 
-def test_a_duration_is_that_long_ago() -> None:
-    assert _time("2h") == pytest.approx(time.time() - 7200, abs=60)
+@pytest.mark.parametrize("text", ["2h", "now-2h", "now-120m"])
+def test_a_duration_is_that_long_ago(text: str) -> None:
+    assert _time(text) == pytest.approx(time.time() - 7200, abs=60)
+
+
+def test_now_is_a_time() -> None:
+    assert _time("now") == pytest.approx(time.time(), abs=60)
+
+
+def test_a_time_of_a_zone_is_of_that_zone() -> None:
+    assert _time("2025-06-15T15:06:40Z") == 1_750_000_000.0
 
 
 def test_a_date_is_of_the_local_time_zone() -> None:
