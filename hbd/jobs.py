@@ -51,7 +51,7 @@ class Jobs:
         self._hosts = hosts
         self._reports = reports
         self._stats = stats
-        self._clock = clock
+        self.clock = clock
         self._jobs: dict[int, Job] = {}
         self._of_host: dict[int, dict[int, None]] = {}
         self._by_token: dict[str, int] = {}
@@ -66,7 +66,7 @@ class Jobs:
 
     async def load(self) -> None:
         """Know the jobs of the store again."""
-        now = self._clock().wall
+        now = self.clock().wall
         for job in await self._tables.all():
             if job.told is not Status.DOWN:
                 self._seen_from[job.id] = now
@@ -132,7 +132,7 @@ class Jobs:
                 token=str(uuid.uuid4()),
                 timing=timing,
                 paused=False,
-                created=self._clock().wall,
+                created=self.clock().wall,
                 author=author,
             )
             job = await self._tables.add(job, entry)
@@ -172,7 +172,7 @@ class Jobs:
         self._jobs[job.id] = job
         self._of_host.setdefault(job.host_id, {})[job.id] = None
         self._by_token[job.token] = job.id
-        self._arm(job, self._clock().wall)
+        self._arm(job, self.clock().wall)
 
     def _drop(self, job: Job) -> None:
         self._jobs.pop(job.id, None)
@@ -194,7 +194,7 @@ class Jobs:
             host = self._hosts.by_id(job.host_id) if job is not None else None
             if job is None or host is None:
                 raise NotFound("not found")
-            now, progress = self._clock().wall, job.progress
+            now, progress = self.clock().wall, job.progress
             if kind == "start":
                 progress = progress.began(now, run)
             elif kind != "log":
@@ -222,7 +222,7 @@ class Jobs:
 
     async def tick(self) -> None:
         """Tell what time has changed by now, and what could not be told before."""
-        now = self._clock().wall
+        now = self.clock().wall
         while self._due and self._due[0][0] <= now:
             _, job_id = heappop(self._due)
             job = self._jobs.get(job_id)
@@ -247,7 +247,7 @@ class Jobs:
 
     async def _tell(self, host: Host) -> None:
         """Send a sample of all jobs of a host. When that fails it is tried again with the next tick."""
-        now = self._clock()
+        now = self.clock()
         self._untold[host.id] = None
         jobs = self.of(host)
         found = {job.id: self.status(job, now.wall) for job in jobs}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Annotated
 
 from aiohttp import web
@@ -197,10 +196,11 @@ def _seconds(name: str, duration: Duration) -> float:
 
 
 def view(call: Call, host: Host, job: Job) -> JobView:
-    now, progress, timing = time.time(), job.progress, job.timing
+    now, progress, timing = call.parts.jobs.clock().wall, job.progress, job.timing
     status = call.parts.jobs.status(job, now)
     due, down_at = deadlines(timing, progress)
     waits = status in (Status.UP, Status.LATE, Status.NEW)
+    comes_again = progress.failed and status is Status.DOWN and now < due
     mine = may(call.identity, Action.MANAGE, host, changes=True).allowed
     return JobView(
         id=job.id,
@@ -222,7 +222,7 @@ def view(call: Call, host: Host, job: Job) -> JobView:
         begun=progress.begun,
         seconds=progress.seconds,
         exit_code=progress.exit_code,
-        due=due if waits and due < float("inf") else None,
+        due=due if (waits or comes_again) and due < float("inf") else None,
         down_at=down_at if waits and down_at < float("inf") else None,
     )
 

@@ -327,6 +327,12 @@ async def test_a_job_says_in_words_when_it_runs_and_why_it_is_as_it_is(api: Api)
     assert (await shown(api, job))["reason"] == "failed with exit code 7"
 
 
+async def test_a_job_that_failed_says_when_it_is_to_call_again(api: Api, world: World) -> None:
+    job = await made(api, period=3600)
+    await called(api, job, "7")
+    assert (await shown(api, job))["due"] == pytest.approx(world.now.wall + 3600, abs=1)
+
+
 async def test_a_job_that_runs_says_since_when(api: Api, world: World) -> None:
     job = await made(api)
     assert job["begun"] is None
