@@ -76,6 +76,8 @@ class Planning:
         people.check()
         unable = [change.name for change in plan.changes if _has_no_password(change)]
         self._note(unable, "no password yet, and cannot sign in: hbd passwd NAME")
+        if not self._found.users and any(change.kind == "user" and change.after for change in plan.changes):
+            plan.notes.append("there were no users: from now on everybody has to sign in")
 
     def _plan_hosts(self) -> None:
         if self._settings.hosts is None:

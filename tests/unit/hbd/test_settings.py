@@ -222,8 +222,14 @@ async def test_what_still_has_to_be_done_is_told(empty: Settings) -> None:
     result = await empty.take("version: 1\nusers: {root: {role: admin}}\nhosts: {web1: {}, db1: {}}")
     assert result["notes"] == [
         "root: no password yet, and cannot sign in: hbd passwd NAME",
+        "there were no users: from now on everybody has to sign in",
         "web1, db1: no key yet, so no agent can report: hbd agent add NAME prints one",
     ]
+
+
+async def test_nobody_is_told_of_signing_in_where_there_were_users(full: Settings) -> None:
+    result = await full.take("version: 1\nusers: {newcomer: {role: viewer}}")
+    assert result["notes"] == ["newcomer: no password yet, and cannot sign in: hbd passwd NAME"]
 
 
 async def test_a_silence_that_is_over_is_left_out(empty: Settings) -> None:
