@@ -128,6 +128,11 @@ def _at(asked: Asked, *, range: str = "", start: str = "", to: str = "") -> str:
     return asked._replace(range=range, start=start, to=to).url()
 
 
+def around(asked: Asked, at: float) -> str:
+    """The page about the hour around a moment."""
+    return _at(asked, start=str(round(at - 1800)), to=str(round(at + 1800)))
+
+
 def csv_url(host: str, asked: Asked, told: History) -> str:
     """Where the same is to be had as a table."""
     # The API parts metrics at commas; in a name, "?" stands for any letter.

@@ -17,7 +17,7 @@ from hbd.store.history import RAW
 from hbd.upkeep import history_kept
 from hbd.web import forecast_view, forecasts, history_asked, history_view
 from hbd.web.call import Call
-from hbd.web.history import History, HistoryQuery, read
+from hbd.web.history import History, HistoryQuery, moment, read
 from hbd.web.history_alerts import AlertSpan, alert_spans
 from hbd.web.history_asked import Asked
 from hbd.web.history_view import Chart
@@ -37,9 +37,15 @@ class _Found(NamedTuple):
 
 
 async def index(call: Call) -> web.StreamResponse:
-    """``?host=…&metric=…`` (several) ``&range=…``, or ``&from=…&to=…``; see ``history_asked``."""
+    """``?host=…&metric=…`` (several) ``&range=…``, or ``&from=…&to=…``; see ``history_asked``. ``&at=…``, as other
+    pages have it, leads to the time around that moment."""
     now = time.time()
     asked = history_asked.asked_by(call.request.query)
+    if (at := call.request.query.get("at", "").strip()) and not (asked.start or asked.to):
+        try:
+            return web.Response(status=302, headers={"Location": history_asked.around(asked, moment(at, now, "at"))})
+        except InvalidInput:
+            asked = asked._replace(start=at)  # which is told to be none
     hosts = visible(call.identity, call.parts.hosts)
     host: Host | None
     if asked.host:

@@ -94,7 +94,11 @@ _BY_NAME = {tab.name: tab for tab in TABS}
 
 
 async def show(call: Call) -> web.Response:
-    """``?tab=``: a part of a host's page."""
+    """``?tab=``: a part of a host's page. It has no past; ``?at=`` leads to what the host reported then."""
+    if at := call.request.query.get("at", "").strip():
+        return web.Response(
+            status=302, headers={"Location": f"/plugins?{urlencode({'host': call.host.name, 'at': at[:64]})}"}
+        )
     tab = _BY_NAME.get(call.request.query.get("tab", ""), TABS[0])
     verdict = may(call.identity, tab.action, call.host)
     if not verdict.allowed:

@@ -124,6 +124,24 @@ async def test_the_page_of_plugins_says_when_the_host_was_not_there(api: Api, wo
     assert "Host 'bee' was not known at" in words(await page(api, f"/plugins?host=bee&at={WALL + 60}"))
 
 
+async def test_a_page_without_a_past_leads_to_one_that_has_it(api: Api, world: World) -> None:
+    await with_an_alarm(world)
+    for path, place in (
+        ("/agent/ant?at=2025-06-15T15:10:40Z", "/plugins?host=ant&at=2025-06-15T15%3A10%3A40Z"),
+        (
+            "/history?host=ant&metric=cpu_monitor.cpu_percent&at=1750000240",
+            "/history?host=ant&metric=cpu_monitor.cpu_percent&from=1749998440&to=1750002040",
+        ),
+    ):
+        async with api.get(path, allow_redirects=False) as answer:
+            assert (answer.status, answer.headers["Location"]) == (302, place)
+
+
+async def test_a_moment_that_is_none_is_told_on_the_page_of_history(api: Api, world: World) -> None:
+    await with_an_alarm(world)
+    assert "ISO 8601" in words(await page(api, "/history?host=ant&metric=cpu_monitor.cpu_percent&at=soon", 400))
+
+
 async def test_a_moment_that_is_none_is_told_on_the_page(api: Api, world: World) -> None:
     await with_an_alarm(world)
     assert "“soon” is no moment of the past: Unix seconds, ISO 8601" in words(await page(api, "/live?at=soon"))
