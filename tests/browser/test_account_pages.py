@@ -6,16 +6,15 @@ import re
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
 
 import pytest
 import pytest_asyncio
 from aiohttp import ClientSession
 from conftest import ELSEWHERE, NO_DAEMON, OpenPage
 from fed import PASSWORD, FedDaemon
-from looks import violations
+from looks import FIRST_LOAD_BYTES, loaded_bytes, overflows, violations, with_dialogs
 from playwright.async_api import Locator, Page, Request, expect
+from signing_in import fill_in, sign_in
 
 from hbd import totp
 from hbd.config import Config
@@ -25,7 +24,6 @@ from hbd.store.audit import Entry
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 TOTP_SECONDS = 30
-FIRST_LOAD_BYTES = 120 * 1024
 EVERYBODYS = ["Live", "Alerts", "Plugins", "Agents", "Silences", "Jobs", "Channels"]  # pages that the rail begins with
 BOB_AT_WEB = {"owner": "alice", "monitors": ["bob"]}
 
@@ -45,22 +43,6 @@ async def configured(fed: FedDaemon, config: Config) -> None:
     await fed.stop()
     fed.config = config
     await fed.start()
-
-
-async def fill_in(page: Page, name: str, password: str = PASSWORD) -> None:
-    await page.get_by_label("User name").fill(name)
-    await page.get_by_label("Password", exact=True).fill(password)
-    await page.get_by_role("button", name="Sign in", exact=True).click()
-
-
-async def sign_in(open_page: OpenPage, fed: FedDaemon, name: str, path: str = "/live", **options: Any) -> Page:
-    """A page of somebody who has just signed in and was led to ``path``."""
-    page = await open_page(f"{fed.origin}/login?next={quote(path)}", **options)
-    await fill_in(page, name)
-    await expect(page).to_have_url(fed.origin + path)
-    if options.get("scripts", True):
-        await expect(page.locator("#feed")).to_have_text("live")
-    return page
 
 
 def names(page: Page) -> Locator:
@@ -169,6 +151,7 @@ async def test_setup_link_makes_the_first_admin(fed: FedDaemon, open_page: OpenP
     await page.get_by_label("Password", exact=True).fill(PASSWORD)
     await page.get_by_role("button", name="Make the first user").click()
     await expect(page).to_have_url(fed.origin + "/live")
+    await expect(page.locator("#feed")).to_have_text("live")
     await expect(page.get_by_role("link", name="Users")).to_be_visible()
     await page.goto(f"{fed.origin}/setup/{fed.security.sign_in.setup_token}")
     await expect(page.locator("h1")).to_have_text("This link leads nowhere")
@@ -611,11 +594,8 @@ async def test_axe_finds_nothing_on_account_pages(
     people: FedDaemon, open_page: OpenPage, path: str, theme: str
 ) -> None:
     page = await sign_in(open_page, people, "alice", path, theme=theme)
-    assert await violations(page) == []
-    for opener in DIALOGS[path]:
-        await page.locator(opener).first.click()
+    async for _ in with_dialogs(page, DIALOGS[path]):
         assert await violations(page) == []
-        await page.keyboard.press("Escape")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -638,8 +618,7 @@ async def test_axe_finds_nothing_on_the_sign_in_page(people: FedDaemon, open_pag
 @pytest.mark.parametrize("path", DIALOGS)
 async def test_first_load_of_account_pages_is_small(people: FedDaemon, open_page: OpenPage, path: str) -> None:
     page = await sign_in(open_page, people, "alice", path)
-    sizes = await page.evaluate("performance.getEntries().map(entry => entry.encodedBodySize ?? 0)")
-    assert 0 < sum(sizes) <= FIRST_LOAD_BYTES
+    assert 0 < await loaded_bytes(page) <= FIRST_LOAD_BYTES
 
 
 @pytest.mark.parametrize("path", DIALOGS)
@@ -647,10 +626,5 @@ async def test_no_account_page_scrolls_sideways_on_a_small_phone(
     people: FedDaemon, open_page: OpenPage, path: str
 ) -> None:
     page = await sign_in(open_page, people, "alice", path, width=360, height=740)
-    for opener in ["", *DIALOGS[path]]:
-        if opener:
-            await page.locator(opener).first.click()
-        assert await page.evaluate("document.documentElement.scrollWidth") <= 360
-        wide = "[...document.querySelectorAll('dialog[open]')].some(box => box.scrollWidth > box.clientWidth)"
-        assert not await page.evaluate(wide)
-        await page.keyboard.press("Escape")
+    async for _ in with_dialogs(page, DIALOGS[path]):
+        assert not await overflows(page)
