@@ -17,7 +17,7 @@ import msgspec
 
 from hbd import config as configuration
 from hbd.config import Config
-from hbd.errors import HbdError
+from hbd.errors import Conflict, HbdError
 
 NEEDING = frozenset(("agent list", "backup", "settings export", "token list", "user list"))
 """commands that are of no use without a database"""
@@ -43,6 +43,15 @@ def ask(options: argparse.Namespace, command: str, **arguments: Any) -> Any:
     config = config_of(options)
     if holder_of(config.database) is not None:
         return control.ask(config.database, command, **arguments)
+    try:
+        return _here(config, command, arguments)
+    except Conflict:
+        if holder_of(config.database) is None:
+            raise
+        return control.ask(config.database, command, **arguments)  # it has just been started
+
+
+def _here(config: Config, command: str, arguments: dict[str, Any]) -> Any:
     if command in NEEDING and not config.database.exists():
         raise NoDatabase(
             f"there is no database {config.database}; is this the config of your hbd? -c FILE names another"

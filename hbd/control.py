@@ -11,16 +11,19 @@ import json
 import logging
 import os
 import socket
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 from hbd.errors import HbdError
+from hbd.store.database import holder_of
 
 log = logging.getLogger(__name__)
 
 MAX_LINE_BYTES = 32 << 20  # a settings file, as JSON may have it
 ANSWER_SECONDS = 30.0
+START_SECONDS = 15.0  # a daemon has its database before it listens
 LONG_SECONDS = {"backup": 3600.0, "settings export": 600.0, "settings import": 600.0}
 """of commands that take their time"""
 
@@ -87,16 +90,36 @@ def _line(answer: dict[str, Any]) -> bytes:
 
 
 def ask(database: Path, command: str, **arguments: Any) -> Any:
-    """Have the running daemon carry out a command. Raises HbdError with its words, OSError when it is not there."""
+    """Have the running daemon carry out a command; one that is just starting is waited for.
+
+    Raises HbdError with its words, or when it does not listen; OSError.
+    """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock, _beside(socket_path(database)) as name:
         sock.settimeout(LONG_SECONDS.get(command, ANSWER_SECONDS))
-        sock.connect(name)
+        _connect(sock, name, database)
         sock.sendall(json.dumps({"command": command, "arguments": arguments}).encode() + b"\n")
         with sock.makefile("rb") as answers:
             answer = json.loads(answers.readline() or b'{"error": "the daemon hung up"}')
     if "error" in answer:
         raise HbdError(answer["error"])
     return answer["result"]
+
+
+def _connect(sock: socket.socket, name: str, database: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            return sock.connect(name)
+        except (FileNotFoundError, ConnectionRefusedError):
+            holder = holder_of(database)
+            if holder is None:
+                raise HbdError(f"the hbd that had {database} has just ended; try again") from None
+            if time.monotonic() >= deadline:
+                raise HbdError(
+                    f"{database} is in use by process {holder}, which does not listen for commands;"
+                    " an hbd that upgrades a large database does so when it is done"
+                ) from None
+            time.sleep(0.1)
 
 
 class _beside:
