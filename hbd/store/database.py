@@ -15,12 +15,13 @@ import os
 import sqlite3
 import threading
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeGuard, TypeVar
+from typing import Any, NamedTuple, TypeGuard, TypeVar, cast
 
 from hbd.errors import Conflict, StorageError, StorageFull
 from hbd.stats import Stats
@@ -245,7 +246,7 @@ class Database:
     def _outcome(self, connection: sqlite3.Connection, work: Work[Any]) -> Outcome:
         connection.execute("SAVEPOINT work")
         try:
-            result = work(connection)
+            result = _run(work, connection)
         except Exception as error:
             if not connection.in_transaction:  # a full or broken disk: SQLite has undone everything already
                 raise
@@ -316,7 +317,7 @@ class Database:
             connection.set_progress_handler(lambda: time.monotonic() > deadline, 10_000)
             connection.execute("BEGIN")  # all that one reader asks is of the same moment
             try:
-                return work(connection)
+                return _run(work, connection)
             finally:
                 connection.set_progress_handler(None, 0)
                 connection.execute("ROLLBACK")
@@ -376,6 +377,24 @@ class Database:
             except FileNotFoundError:
                 continue
         return total
+
+
+def _run(work: Work[T], connection: sqlite3.Connection) -> T:
+    """What work returns or raises, without any cursor of the connection.
+
+    A cursor resets its statement when it is let go of. In another thread that can be while the same statement, which
+    the connection keeps for whoever asks the same again, is being used for something else: SQLITE_MISUSE.
+    """
+    result: Any
+    try:
+        result = work(connection)
+    except Exception as error:
+        traceback.clear_frames(error.__traceback__)
+        raise
+    if isinstance(result, sqlite3.Cursor):
+        result.close()
+        result = None
+    return cast(T, result)
 
 
 def _is_of_the_disk(error: Exception) -> TypeGuard[sqlite3.Error]:

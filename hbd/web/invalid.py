@@ -12,7 +12,7 @@ from msgspec import inspect
 from hbd.errors import InvalidInput
 
 _NO_CHOICE = re.compile(r"Invalid (?:enum )?value (.*)", re.DOTALL)
-_STEP = re.compile(r"\.(\w+)|\[[^]]*\]")
+_STEP = re.compile(r"\.(\w+)|\[[^][]*\]")
 LONGEST = 60
 
 

@@ -4,10 +4,11 @@ import asyncio
 import os
 import sqlite3
 import stat
+import weakref
 
 import pytest
 
-from hbd.errors import Conflict, StorageError, StorageFull
+from hbd.errors import Conflict, InvalidInput, StorageError, StorageFull
 from hbd.stats import Stats
 from hbd.store.ballast import Ballast
 from hbd.store.database import RESTART_BYTES, Database, Room, holder_of, migrate
@@ -71,6 +72,35 @@ async def test_a_full_database_is_told_apart(database):
 async def test_readers_cannot_write(database):
     with pytest.raises(StorageError, match="readonly"):
         await database.read(put("a"))
+
+
+@pytest.mark.parametrize("ask", ["write", "read"])
+async def test_no_cursor_leaves_the_thread_of_its_connection(database, ask):
+    """Let go of in another thread, it would reset a statement that is being used for something else."""
+    cursors = []
+
+    def work(db):
+        cursor = db.execute("SELECT 1 UNION SELECT 2")
+        cursors.append(weakref.ref(cursor))
+        return cursor
+
+    assert await getattr(database, ask)(work) is None
+    assert [cursor() for cursor in cursors] == [None]
+
+
+@pytest.mark.parametrize("ask", ["write", "read"])
+async def test_no_cursor_leaves_its_thread_with_an_error(database, ask):
+    cursors = []
+
+    def work(db):
+        cursor = db.execute("SELECT 1 UNION SELECT 2")
+        cursors.append(weakref.ref(cursor))
+        raise InvalidInput("no")
+
+    with pytest.raises(InvalidInput) as caught:
+        await getattr(database, ask)(work)
+    assert caught.tb is not None
+    assert [cursor() for cursor in cursors] == [None]
 
 
 async def test_a_slow_query_is_cut_off(database):
