@@ -1,4 +1,4 @@
-"""The daemon: builds every part, hands each its slice of the config, starts, reloads and stops them."""
+"""The daemon: starts, reloads and stops the works, listens for them, lets time pass, and tells how it is."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import logging
 import socket
 import ssl
 import time
-from collections.abc import Awaitable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,55 +18,20 @@ from aiohttp import web
 
 from hbd import __version__, listen, logs, tls
 from hbd import config as configuration
-from hbd.agent_register import AgentRegister, Running
 from hbd.agents import Agents
-from hbd.alerts import Alerts, Flapping
 from hbd.backups import Backups
-from hbd.channel_register import ChannelRegister
 from hbd.channels import configured
 from hbd.companion import Companion
 from hbd.config import Config
 from hbd.control import Control
 from hbd.enrolment import Enrolment
 from hbd.errors import ConfigError, HbdError
-from hbd.explain import Explainer
 from hbd.exporters.sender import RemoteWrites
-from hbd.feed import Feed
-from hbd.hosts import Host, Hosts
-from hbd.hushing import Hushing
-from hbd.jobs import Jobs
-from hbd.matching import Matcher
-from hbd.model import Family, Moment, State
-from hbd.notifications import Notifications
-from hbd.people import People
-from hbd.pipeline import Pipeline
-from hbd.presence import KnownConnection, Presence
-from hbd.process_register import ProcessRegister
-from hbd.processes import Watches
+from hbd.hosts import Hosts
+from hbd.model import Family, Moment
 from hbd.reach import WITHOUT_USERS, reach
-from hbd.receivers.agent_link import AgentLinks
-from hbd.receivers.doors import Doors
-from hbd.receivers.foreign import ForeignReports
-from hbd.receivers.influx import InfluxWrites
-from hbd.receivers.nagios import PassiveResults
-from hbd.receivers.noba_agents import NobaAgents
-from hbd.receivers.noba_sockets import NobaSockets
-from hbd.receivers.udp import HeartbeatProtocol, Heartbeats
-from hbd.remote.commands import Commands
-from hbd.remote.deploy import Deployments
-from hbd.remote.deploy_steps import Parts as DeployParts
-from hbd.remote.frames import Unopened
-from hbd.remote.package import Packages
-from hbd.remote.streams import Streams
-from hbd.remote.whereabouts import Whereabouts
-from hbd.report_log import ReportLog
-from hbd.reporting import Reporting
-from hbd.rings import Rings
-from hbd.rules import RuleBook
-from hbd.scraping.scraper import Scraper
-from hbd.security import Security
-from hbd.settings.register import Running as RunningSettings
-from hbd.settings.register import SettingsRegister
+from hbd.recall import recall, refill
+from hbd.receivers.udp import HeartbeatProtocol
 from hbd.stats import Stats
 from hbd.store import Store
 from hbd.store.audit import Entry, Outcome
@@ -75,19 +40,14 @@ from hbd.tls import Certificate, Pair
 from hbd.upkeep import Upkeep
 from hbd.watchdog import Watchdog
 from hbd.web import make_app, make_feed_app, schemas
-from hbd.web.frames import WebSocketFrames
-from hbd.web.hostview import HostViews
-from hbd.web.parts import Parts
-from hbd.web.recorder import Recorder
 from hbd.web.server import Runner
-from hbd.web.throttle import Throttle
 from hbd.web.tls_site import TlsSite
+from hbd.works import Memory, Outside, Works
 
 log = logging.getLogger(__name__)
 
 REVIEW_SECONDS = 0.5  # how often everybody on the feed is asked whether they still may be there
 TICK_SECONDS = 0.1  # how often time passes for presence; also how the lag of the loop is measured
-SAMPLES_AT_ONCE = 200  # added to the rings before others get their turn on the loop
 CHANGES_TOLD = 10
 REFILL_SECONDS = 2.0  # how long a start waits for the rings to be filled; the rest fills while it already serves
 
@@ -98,12 +58,10 @@ class Daemon:
 
         Raises HbdError when there is a certificate to serve and it cannot be used.
         """
-        self.config = config
         self.certificate = Certificate(tls.load(config.certificate)) if config.certificate else None
         self.urls: list[str] = []
         self.feed_urls: list[str] = []
         self.heartbeat_urls: list[str] = []
-        self.stats = Stats()
         self._with_agent = with_agent
         self._started = Moment.now()
         self._reload = schemas.Reload(at=None, ok=True, problems=[], restart_needed=[])
@@ -119,77 +77,26 @@ class Daemon:
         self._datagrams: list[asyncio.DatagramTransport] = []
         self._turns: asyncio.Task[None] | None = None
         self._ready = False
-        self._people = -1
-        self._last_seen: dict[int, list[KnownConnection]] = {}
-        self._lag = self.stats.histogram("loop_lag_seconds", "How late the event loop was for its own clock.")
+        memory = Memory(config, self._started)
+        outside = Outside(
+            clock=Moment.now,
+            status=self.status,
+            unready=self.unready,
+            urls=self._all_urls,
+            page_urls=lambda: self.urls,
+            ports=self._ports,
+            certificate=self.certificate,
+        )
+        self.works = works = Works(config, memory, outside)
+        self.stats, self.store, self.hosts = works.stats, works.store, works.hosts
+        self.presence, self.rings, self.alerts = works.presence, works.rings, works.alerts
+        self.pipeline, self.feed, self.recorder = works.pipeline, works.feed, works.recorder
+        self.enrolment, self.links, self.noba_sockets = works.enrolment, works.links, works.noba_sockets
+        self.security, self.channels, self.notifications = works.security, works.channels, works.notifications
+        self.hushing, self.processes, self.streams = works.hushing, works.processes, works.streams
+        self.agents, self.explainer, self.report_log = works.agents, works.explainer, works.report_log
 
-        self.hosts = Hosts()
-        self.store = Store(config.database, self.stats)
-        self.rings = Rings(config.samples_per_plugin)
-        self.stats.gauge("ring_samples", "Samples in memory.", self.rings.total)
-        self.stats.gauge("ring_bytes", "Memory that they take, estimated.", self.rings.memory_bytes)
-        self.stats.gauge("ring_refused", "Samples that were too odd or too many to keep.", lambda: self.rings.refused)
-        self.presence = Presence(config.grace, self._started)
-        self.alerts = Alerts(_flapping(config))
-        self.views = HostViews(self.hosts, self.presence, self.rings, self.alerts)
-        self.feed = Feed(self.hosts, WebSocketFrames(self.views), self.stats, config.limits.max_subscribers)
-        self.security = Security(config, self.store, self.stats)
-        self.throttle = Throttle(config.limits.requests_per_second, config.limits.request_burst)
-        self.enrolment = Enrolment(self.hosts, self.store, self._know)
-        self.hushing = Hushing(self.store, self.alerts)
-        self.channels = ChannelRegister(config, self.store, self.security.accounts, self._own_ports)
-        self.notifications = Notifications(
-            config,
-            self.store,
-            self.hosts,
-            self.alerts,
-            self.security.accounts,
-            self.hushing,
-            self.channels,
-            self.stats,
-            heard=lambda: self.presence.counts()[State.UP],
-        )
-        watches = Watches()
-        self.processes = ProcessRegister(config, self.store, watches, self.alerts)
-        self.processes.changed = self._have_watched
-        self.pipeline = Pipeline(
-            self.hosts,
-            self.presence,
-            self.rings,
-            self.store,
-            self.feed,
-            self.stats,
-            self.alerts,
-            self.notifications.notices,
-            watches,
-        )
-        self.processes.is_judged = self.pipeline.is_judged
-        self.pipeline.heard_of = self.hushing.came_to
-        self.pipeline.lacks_room = lambda: self.store.database.room is Room.NONE
-        self.pipeline.rules = RuleBook(config.threshold_configs)
-        self.heartbeats = Heartbeats(self.enrolment, self.pipeline, self.stats)
-        self.links = AgentLinks(
-            config,
-            self.enrolment,
-            self.pipeline,
-            self.heartbeats,
-            self.stats,
-            on_facts=self._take_facts,
-            closed=lambda: not self.security.accounts.open,
-        )
-        self.links.watched = lambda host: self.processes.watches.names(host.id)
-        self.commands = Commands(self.store, self.hosts, self.stats, self.links.send)
-        self.commands.expiry = config.agents.command_expiry
-        self.commands.listen(self.links)
-        self.streams = Streams(config, self.links, self.stats)
-        self.links.on_frame[Unopened] = self.streams.unopened
-        self.report_log = ReportLog(self.store, self.stats)
-        self.reporting = Reporting(self.store)
-        self.doors = Doors(self.enrolment, self.pipeline, self.report_log, limits=lambda: self.config.limits)
-        self.influx = InfluxWrites(self.doors.rates, self.rings.latest)
-        self.passive = PassiveResults(self.doors.rates, self.rings.latest)
-        self.jobs = Jobs(self.store.jobs, self.hosts, ForeignReports(self.pipeline), self.stats)
-        self.scraper = Scraper(config, self.hosts, self.pipeline, self.report_log, self.stats)
+        self._lag = self.stats.histogram("loop_lag_seconds", "How late the event loop was for its own clock.")
         self.watchdog = Watchdog(config, self.unready, self.stats)
         self.remote_writes = RemoteWrites(config, self.store.exports, self.hosts, self.stats, self.pipeline.note)
         self.backups = Backups(self.store)
@@ -202,131 +109,35 @@ class Daemon:
                 "When the TLS certificate expires.",
                 partial(_expires, self.certificate),
             )
-        self.agents = AgentRegister(
-            self.enrolment,
-            self.hosts,
-            Running(self.pipeline, self.links, self.heartbeats, self.hushing, self._take_facts),
-        )
-        security = self.security
-        people = People(
-            security.accounts,
-            security.host_access,
-            security.second_factors,
-            self.hosts,
-            lambda: self.config,
-            self._apply_access,
-        )
-        self.noba = NobaAgents(self.doors, self.pipeline, self.rings, self.commands, self._take_facts)
-        self.noba_sockets = NobaSockets(self.noba, self.pipeline, self.stats, lambda: self.config.limits)
-        self.agents.on_keys.append(self.noba_sockets.drop)
-        self.agents.on_removed += [self.noba_sockets.drop, self.noba.forget]
-        self.agents.on_removed += [self.doors.forget, self.reporting.forget, self.influx.forget, self.jobs.forget]
-        self.agents.on_removed.append(self.passive.forget)
-        self.agents.on_removed.append(self.streams.drop)
-        self.agents.on_removed.append(self.commands.forget)
-        packages = Packages()
-        whereabouts = Whereabouts(lambda: self.config, lambda: self.urls, self.certificate)
-        self.deployments = Deployments(
-            DeployParts(
-                lambda: self.config,
-                self.store.deployments,
-                self.hosts,
-                self.enrolment,
-                self.agents,
-                packages,
-                whereabouts,
-            )
-        )
-        self.links.on_linked.append(self.deployments.linked)
-        self.agents.on_removed.append(self.deployments.forget)
-        self.agents.on_keys.append(self.streams.drop)
-        self.explainer = Explainer(
-            lambda: self.config, self.hosts, self.rings, self.alerts, self.store, watches, self.hushing
-        )
-        self.explainer.notices = self.notifications
         self.control = Control(
             config.database,
             Agents(self.agents, self.hosts, self.store, self.presence).commands()
-            | people.commands()
+            | works.people.commands()
             | self.explainer.commands()
-            | self._settings().commands()
+            | works.settings.commands()
             | {"reload": self._reload_now, "backup": self.backups.make},
         )
-        self.recorder = Recorder(
-            self.hosts,
-            self.views,
-            self.rings,
-            self.alerts,
-            self.hushing,
-            self.notifications,
-            self.store.chronicle,
-            self.stats,
-        )
-        self.parts = Parts(
-            config=config,
-            hosts=self.hosts,
-            agents=self.agents,
-            noba=self.noba,
-            noba_sockets=self.noba_sockets,
-            rings=self.rings,
-            presence=self.presence,
-            alerts=self.alerts,
-            hushing=self.hushing,
-            explainer=self.explainer,
-            channels=self.channels,
-            notifications=self.notifications,
-            store=self.store,
-            feed=self.feed,
-            views=self.views,
-            stats=self.stats,
-            accounts=self.security.accounts,
-            host_access=self.security.host_access,
-            apply_access=self._apply_access,
-            passwords=self.security.passwords,
-            sign_in=self.security.sign_in,
-            second_factors=self.security.second_factors,
-            audit=self.security.audit,
-            provider=lambda: self.security.provider,
-            throttle=self.throttle,
-            status=self.status,
-            urls=self._all_urls,
-            unready=self.unready,
-            agent_link=self.links.serve,
-            commands=self.commands,
-            streams=self.streams,
-            deployments=self.deployments,
-            packages=packages,
-            whereabouts=whereabouts,
-            doors=self.doors,
-            influx=self.influx,
-            passive=self.passive,
-            jobs=self.jobs,
-            scraper=self.scraper,
-            reporting=self.reporting,
-            apply_reporting=self._apply_reporting,
-            processes=self.processes,
-            recorder=self.recorder,
-            told=self.pipeline.told,
-        )
+
+    @property
+    def config(self) -> Config:
+        """The one that is in force."""
+        return self.works.config
 
     # --------------------------------------------------------------------------------------------------------- start
 
     async def start(self) -> None:
         """Open the database, listen, serve. Raises HbdError or OSError, with nothing left open, when that fails."""
+        works = self.works
         try:
             await self.store.open()
             await self._check_channels(self.config)
-            await self.security.load(self._started.wall)
-            await self.channels.load()
-            await self._remember()
-            await self.commands.load()
+            await recall(works, self._started)
             await self.remote_writes.load()
-            self.security.accounts.changed.append(self._people_changed)
             self._turns = self._go(self.pipeline.run(), "writing")
-            refill = asyncio.create_task(self._refill(await self.store.samples.last_id()))
-            self._tasks.add(refill)
-            refill.add_done_callback(self._tasks.discard)
-            await asyncio.wait({refill}, timeout=REFILL_SECONDS)
+            refilling = asyncio.create_task(refill(works, await self.store.samples.last_id()))
+            self._tasks.add(refilling)
+            refilling.add_done_callback(self._tasks.discard)
+            await asyncio.wait({refilling}, timeout=REFILL_SECONDS)
             await self._listen()
             await self.control.start()
             self._go(self.feed.run(), "the live feed")
@@ -335,10 +146,10 @@ class Daemon:
             self._go(self.upkeep.run(), "upkeep")
             self._go(self.security.run(), "the audit log")
             self._go(self.report_log.run(), "the log of foreign reports")
-            self._go(self.scraper.run(), "scraping")
-            self._go(self.jobs.run(), "looking after jobs")
+            self._go(works.scraper.run(), "scraping")
+            self._go(works.jobs.run(), "looking after jobs")
             self._go(self.notifications.run(), "notifications")
-            self._go(self.commands.run(), "commands")
+            self._go(works.commands.run(), "commands")
             self._go(self.watchdog.run(), "the outside watchdog")
             self._go(self.remote_writes.run(), "remote write")
             if self._with_agent:
@@ -360,7 +171,7 @@ class Daemon:
         await self._try(self.companion.stop())
         for transport in self._datagrams:
             transport.close()
-        await asyncio.gather(self._try(self.streams.close()), self._try(self.deployments.close()))
+        await asyncio.gather(self._try(self.streams.close()), self._try(self.works.deployments.close()))
         await self._try(self.links.close())
         await self._try(self.noba_sockets.close())
         self.feed.close()
@@ -371,7 +182,7 @@ class Daemon:
             task.cancel()
         await asyncio.gather(*(self._tasks - {self._turns}), return_exceptions=True)
         if was_ready:
-            await self._try(self.commands.close())
+            await self._try(self.works.commands.close())
             await self._try(self.channels.close())
             await self._try(self.security.close())
             await self._try(self.report_log.write())
@@ -407,143 +218,6 @@ class Daemon:
             self._ready = False
             self.failed.set()
 
-    async def _remember(self) -> None:
-        """Know again what was known before the restart: hosts, keys, which reports are here, when hosts were seen."""
-        for row in await self.store.hosts.connections():
-            self._last_seen.setdefault(row.host_id, []).append(
-                KnownConnection(row.family, row.address, row.last_seen, row.interval)
-            )
-            if row.state is State.DOWN:
-                self.pipeline.lost_families.add((row.host_id, row.family))
-        for host in await self.store.hosts.all():
-            self.pipeline.told[host.id] = host.state
-        self.pipeline.resume(await self.store.transitions.watched_until(), self._started)
-        await self.reporting.load()
-        await self.enrolment.load(self.config)
-        for known in await self.store.samples.ranges():
-            self.pipeline.sequences.add(known.host_id, known.run_id, known.first, known.last)
-        self.heartbeats.load(await self.store.hosts.beats())
-        for host_id in self.pipeline.derived.load(await self.store.trends.all()):
-            log.error("how the disks of host %d filled up cannot be read and begins anew", host_id)
-        await self.processes.load()
-        await self.jobs.load()
-        await self.deployments.load()
-        self.alerts.load(await self.store.alerts.all(), Moment.now(), await self.store.alerts.newest_samples())
-        self.pipeline.no_data.load(((alert.host_id, alert.path) for alert in self.alerts.not_ok()), Moment.now())
-        self.alerts.reconfigure(self.pipeline.is_judged)
-        await self.hushing.load(self.config, self._started.wall)
-        await self.notifications.load(Moment.now())
-
-    def _know(self, host: Host) -> None:
-        """Hand a host that has just become known to the parts that keep something for each."""
-        self._apply_settings(host)
-        if self.config.is_dropped(host.name):
-            self.hosts.drop(host, True)
-        else:
-            self._watch(host)
-
-    def _watch(self, host: Host) -> None:
-        self.presence.know(
-            host.id,
-            interval=self.config.interval,
-            known=self._last_seen.pop(host.id, ()),
-            configured=host.interval,
-            now=Moment.now(),
-        )
-        self.pipeline.changed(host)
-
-    def _take_facts(self, host: Host) -> None:
-        """The agent has said anew what it knows of its host; other tags may mean other thresholds."""
-        before = host.threshold_config
-        self._apply_settings(host)
-        if host.threshold_config != before:
-            self.alerts.reconfigure(self.pipeline.is_judged)
-
-    def _apply_settings(self, host: Host) -> None:
-        settings = configuration.host_settings(self.config, host.name)
-        self._apply_access([host])
-        host.enabled, host.min_report_interval = self.reporting.of(host, self.config)
-        was_watched, host.watched = host.watched, settings.watch and host.enabled
-        host.dyn = settings.dyn
-        host.interval = settings.interval
-        host.tags = list(dict.fromkeys([*host.agent_tags, *host.given_tags, *settings.tags]))
-        layers = configuration.threshold_layers(self.config, host)
-        host.threshold_config = tuple(layer.config for layer in layers)
-        host.version += 1
-        if host.watched and not was_watched:  # nobody is blamed for the silence that was asked for, from now on again
-            self.pipeline.watched_again(host)
-
-    async def _apply_reporting(self, host: Host) -> None:
-        """Put into force whether and how often a host may report."""
-        self._apply_settings(host)
-        self.alerts.reconfigure(self.pipeline.is_judged)
-        self.pipeline.changed(host)
-        if not host.enabled:
-            self.noba_sockets.drop(host)
-            await self.links.drop(host, "this host is switched off")
-
-    def _have_watched(self, host_id: int) -> None:
-        """Tell the agent of a host which processes to look after; who is not connected hears it with the welcome."""
-        host = self.hosts.by_id(host_id)
-        if host is not None:
-            self.links.send(host, {"type": "watch", "names": self.processes.watches.names(host_id)})
-
-    def _apply_access(self, hosts: Iterable[Host]) -> None:
-        """Put into force who may do what with these hosts."""
-        for host in hosts:
-            found = self.security.host_access.of(host, self.config)
-            if self.hosts.hand(host, found.owner, found.managers, found.monitors):
-                self.notifications.reroute()
-
-    def _people_changed(self) -> None:
-        """Users, sessions or tokens have changed: who is nobody any more leaves, and the first admin may be another."""
-        if self._people != self.security.accounts.version:
-            self._people = self.security.accounts.version
-            self._apply_access(self.hosts.everyone())
-        self.feed.review(time.monotonic())
-
-    def _settings(self) -> SettingsRegister:
-        """All that holds settings in memory: the locks in the order in which others take them, what is read again in
-        the opposite one, as who has which rights has to be known before hosts come."""
-        security = self.security
-        rewriting = (
-            self.jobs.rewriting,
-            self.processes.rewriting,
-            lambda: self.hushing.rewriting(time.time()),
-            self.notifications.routes.rewriting,
-            self.channels.rewriting,
-            self.enrolment.rewriting,
-            self.reporting.rewriting,
-            security.host_access.rewriting,
-            security.accounts.rewriting,
-        )
-        return SettingsRegister(self.store, lambda: self.config, RunningSettings(rewriting, self._settings_changed))
-
-    async def _settings_changed(self) -> None:
-        """Put into force what was imported."""
-        ending = [end for host in self.hosts.everyone() if (end := self._put_into_force(host)) is not None]
-        ending.append(self.security.announce())
-        self.alerts.reconfigure(self.pipeline.is_judged)
-        self.notifications.reroute()
-        for event in self.hushing.look_again(Matcher(), hosts=self.hosts):
-            self.feed.alert(event)
-        await asyncio.gather(*ending)
-
-    async def _refill(self, last_id: int) -> None:
-        """Fill the rings from disk, a host at a time and some samples at once."""
-        for host in self.hosts.everyone():
-            try:
-                samples = await self.store.samples.newest(host.id, self.config.samples_per_plugin, last_id)
-            except Exception:
-                log.exception("the samples of %s could not be read again", host.name)
-                continue
-            for start in range(0, len(samples), SAMPLES_AT_ONCE):
-                for sample in samples[start : start + SAMPLES_AT_ONCE]:
-                    self.rings.add(host.id, sample)
-                await asyncio.sleep(0)
-            self.pipeline.no_data.recall(host.id, samples, Moment.now())
-            self.pipeline.changed(host)
-
     async def _listen(self) -> None:
         config = self.config
         over_tls = self.certificate.context if self.certificate else None
@@ -558,13 +232,13 @@ class Daemon:
         loop = asyncio.get_running_loop()
         for sock in beats:
             family = Family.IPV6 if sock.family == socket.AF_INET6 else Family.IPV4
-            protocol = partial(HeartbeatProtocol, self.heartbeats, family)
+            protocol = partial(HeartbeatProtocol, self.works.heartbeats, family)
             transport, _ = await loop.create_datagram_endpoint(protocol, sock=sock)
             self._datagrams.append(transport)
-        await self._serve(make_app(self.parts), http, over_tls if config.hbd_tls else None)
-        await self._serve(make_feed_app(self.parts), feed)
+        await self._serve(make_app(self.works.parts), http, over_tls if config.hbd_tls else None)
+        await self._serve(make_feed_app(self.works.parts), feed)
         if safe_feed:
-            await self._serve(make_feed_app(self.parts), safe_feed, over_tls)
+            await self._serve(make_feed_app(self.works.parts), safe_feed, over_tls)
         self.urls = [listen.url("https" if config.hbd_tls else "http", sock, "/") for sock in http]
         self.feed_urls = [listen.url("ws", sock, "/hbd") for sock in feed]
         self.feed_urls += [listen.url("wss", sock, "/hbd") for sock in safe_feed]
@@ -615,10 +289,7 @@ class Daemon:
                 fresh = msgspec.structs.replace(fresh, **self._overridden)
                 pair = await self._renewed(fresh)
                 await self._check_channels(fresh)
-                await self.enrolment.name_hosts(fresh)
-                await self.security.configure(fresh, self.hosts, now.wall)
-                await self.reporting.configure(fresh, self.hosts.everyone())
-                await self.channels.configure(fresh)
+                await self.works.prepare(fresh, now)
             except HbdError as error:
                 problems = error.problems if isinstance(error, ConfigError) else [str(error)]
                 self._reload = schemas.Reload(
@@ -647,24 +318,11 @@ class Daemon:
 
     def _swap(self, fresh: Config, pair: Pair | None, now: Moment) -> list[Awaitable[None]]:
         """Put a config into force that is known to work; returns the links that have to end because of it."""
-        old, self.config = self.config, fresh
-        self.parts.config = self.links.config = self.upkeep.config = self.watchdog.config = fresh
-        self.scraper.config = self.processes.config = self.streams.config = fresh
-        self.feed.max_subscribers = fresh.limits.max_subscribers
-        self.commands.expiry = fresh.agents.command_expiry
-        self.throttle.configure(fresh.limits.requests_per_second, fresh.limits.request_burst)
-        logs.configure(fresh.log.level, fresh.log.format)
-        self.rings.resize(fresh.samples_per_plugin)
-        ending = [end for host in self.hosts.everyone() if (end := self._put_into_force(host)) is not None]
-        ending.append(self.security.announce())
-        self.hushing.configure(fresh)
-        self.notifications.configure(fresh)
+        old = self.config
+        ending = self.works.put_into_force(fresh, now)
+        self.upkeep.config = self.watchdog.config = fresh
         self.remote_writes.configure(fresh)
-        self.pipeline.rules = RuleBook(fresh.threshold_configs)
-        self.alerts.flapping = _flapping(fresh)
-        self.alerts.reconfigure(self.pipeline.is_judged)
-        intervals = {host.id: host.interval for host in self.hosts}
-        self.presence.configure(grace=fresh.grace, intervals=intervals, now=now)
+        logs.configure(fresh.log.level, fresh.log.format)
         restart = configuration.restart_needed(self._started_with, fresh)
         self._reload = schemas.Reload(at=now.wall, ok=True, problems=[], restart_needed=restart)
         changed = [key for key in configuration.changes(old, fresh) if key not in restart]
@@ -685,31 +343,6 @@ class Daemon:
     def _audit_reload(self, now: Moment, outcome: Outcome, detail: str) -> None:
         entry = Entry(time=now.wall, user="", via="daemon", action="config.reload", outcome=outcome, detail=detail)
         self.security.audit.note(entry)
-
-    def _put_into_force(self, host: Host) -> Awaitable[None] | None:
-        """What the new config says of one host; the end of its link, where that has to end."""
-        wanted = host.interval
-        self._apply_settings(host)
-        drop = self.config.is_dropped(host.name)
-        if drop and not host.dropped:
-            view = self.presence.view(host.id)
-            self._last_seen[host.id] = [
-                KnownConnection(link.family, link.address, link.last_seen, link.interval)
-                for link in (view.connections if view else ())
-            ]
-            self.pipeline.lose_sight(host, Moment.now())
-            self.presence.forget(host.id)
-            self.hosts.drop(host, True)
-        elif host.dropped and not drop:
-            self.hosts.drop(host, False)
-        if drop or not host.enabled:
-            self.noba_sockets.drop(host)
-        if drop:
-            return self.links.drop(host, "this host is in drophosts")
-        self._watch(host)
-        if not host.enabled:
-            return self.links.drop(host, "this host is switched off")
-        return self.links.renew(host) if host.interval != wanted else None
 
     async def _reload_now(self) -> dict[str, Any]:
         source = self.config.source
@@ -753,7 +386,7 @@ class Daemon:
         wanted = self.config.backup.folder is not None
         return f"none could be made: {self.backups.problem}" if wanted and self.backups.problem else None
 
-    def _own_ports(self) -> set[int]:
+    def _ports(self) -> set[int]:
         return {sock.getsockname()[1] for sock in self._sockets if sock.fileno() >= 0}
 
     def _all_urls(self) -> list[str]:
@@ -785,11 +418,6 @@ class Daemon:
                 for labels, count in (series or {(): 0.0}).items()
             },
         )
-
-
-def _flapping(config: Config) -> Flapping:
-    limits = config.flapping
-    return Flapping(limits.changes, limits.within, limits.calm)
 
 
 def _expires(certificate: Certificate) -> float:

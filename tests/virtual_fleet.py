@@ -1,7 +1,7 @@
 """A fleet and its daemon in virtual time: agents that beat and report over a bad network, and what is told of them.
 
 Everything of the daemon that decides is real: ``Pipeline`` with presence, alerts and notices. The store keeps rows in
-memory, and a restart builds a new daemon from them as ``Daemon._remember`` does. The network, all seeded:
+memory, and a restart builds a new daemon from them as ``hbd.recall`` does. The network, all seeded:
 
 - every datagram, heartbeat or echo, is lost with ``loss``, each by itself; what arrives is up to some 100 ms late,
 - one family of a host, or all of its network, is now and then dead for a while (``family_burst``, ``host_burst``),

@@ -384,8 +384,8 @@ async def test_a_sample_of_too_many_bytes_is_rejected_and_the_others_are_taken(a
 
 
 async def test_an_interval_that_the_config_changes_is_told_by_a_new_hello(agent, welcome, daemon, connect):
-    daemon.config = msgspec.structs.replace(daemon.config, hosts={"web-1": HostConfig(interval=3.0)})
-    await daemon._put_into_force(daemon.hosts.require("web-1"))
+    fresh = msgspec.structs.replace(daemon.config, hosts={"web-1": HostConfig(interval=3.0)})
+    await asyncio.gather(*daemon.works.put_into_force(fresh, daemon.works.clock()))
     closed = await agent.socket.receive(timeout=10)
     assert closed.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
     assert (await (await connect()).hello(key=welcome["key"]))["interval"] == 3.0

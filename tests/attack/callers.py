@@ -66,8 +66,8 @@ class Callers:
             ALPHA: HostConfig(owner="owner", managers=("manager",), monitors=("monitor",)),
             BETA: HostConfig(owner=OTHER_USER),
         }
-        await world.configure(Config(users=users, hosts=hosts, auth=Auth(second_factor=("operator",))))
         await self._settle_hosts()
+        await world.configure(Config(users=users, hosts=hosts, auth=Auth(second_factor=("operator",))))
         operator = self._accounts.require("operator")
         fields = {"totp": totp.new_secret(), "totp_step": 0, "recovery": ()}
         await self._accounts.change(operator, fields, entry("second_factor.set_up"))

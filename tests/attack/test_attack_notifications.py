@@ -203,7 +203,6 @@ async def test_s18_nor_in_the_numbers_of_the_daemon(api: Api, world: World) -> N
 
 
 async def test_s17_explaining_one_host_names_no_other_of_the_same_message(api: Api, world: World) -> None:
-    await world.configure(Config(hosts={"alpha": HostConfig(monitors=("eve",))}))
     alpha, beta = await world.enrol("alpha"), await world.enrol("beta")
     both = (Item(alpha.id, "a.b", "p1", Level.OK, 2), Item(beta.id, "a.b", "p2", Level.CRITICAL, 1))
     title = "1 problem on beta, 1 recovered"

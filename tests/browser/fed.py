@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,53 +13,18 @@ from aiohttp import web
 from msgspec.structs import replace
 
 from hbd.accounts import User
-from hbd.agent_register import AgentRegister
-from hbd.alerts import Alerts
-from hbd.channel_register import ChannelRegister
 from hbd.config import Config
 from hbd.config.default_thresholds import DEFAULT
-from hbd.enrolment import Enrolment
-from hbd.explain import Explainer
-from hbd.feed import Feed
-from hbd.hosts import Host, Hosts
-from hbd.hushing import Hushing
-from hbd.jobs import Jobs
+from hbd.hosts import Host
 from hbd.model import Beat, Family, Heartbeat, Message, Moment, Sample
-from hbd.notifications import Notifications
-from hbd.pipeline import Pipeline
-from hbd.presence import Presence
-from hbd.process_register import ProcessRegister
-from hbd.processes import Watches
-from hbd.receivers.doors import Doors
-from hbd.receivers.foreign import ForeignReports
-from hbd.receivers.influx import InfluxWrites
-from hbd.receivers.nagios import PassiveResults
-from hbd.receivers.noba_agents import NobaAgents
-from hbd.receivers.noba_sockets import NobaSockets
-from hbd.remote.commands import Commands
-from hbd.remote.deploy import Deployments
-from hbd.remote.deploy_steps import Parts as DeployParts
 from hbd.remote.frames import Frame
-from hbd.remote.package import Packages
-from hbd.remote.streams import Streams
-from hbd.remote.whereabouts import Whereabouts
-from hbd.report_log import ReportLog
-from hbd.reporting import Reporting
-from hbd.rings import Rings
 from hbd.rules import HostRules, Rule
-from hbd.scraping.scraper import Scraper
-from hbd.security import Security
-from hbd.stats import Stats
-from hbd.store import Store, Turn
+from hbd.store import Turn
 from hbd.store.audit import Entry
 from hbd.web import make_app, schemas
-from hbd.web.frames import WebSocketFrames
-from hbd.web.hostview import HostViews
-from hbd.web.parts import Parts
-from hbd.web.recorder import Recorder
 from hbd.web.throttle import Throttle
+from hbd.works import Memory, Outside, Works
 
-GRACE = 3.0
 INTERVAL = 10.0
 PASSWORD = "correct horse"  # of every user
 CHEAPEST = 4  # rounds of bcrypt: tests sign in often
@@ -74,29 +39,14 @@ class FedDaemon:
 
     def __init__(self, folder: Path) -> None:
         self.now = Moment.now()
-        self.store: Any = Store(folder / "hbd.db", Stats())
-        self.store.messages = self
-        self.security: Security
-        self.channels: ChannelRegister
-        self.notifications: Notifications
-        self.hosts = Hosts()
-        self.alerts = Alerts()
-        self.hushing = Hushing(self.store, self.alerts)
-        self.rings = Rings()
-        self.presence = Presence(GRACE, self.now)
-        self.messages: list[Message] = []
         self.config = Config()
+        self._memory = memory = Memory(Config(database=folder / "hbd.db"), self.now)
+        self.store: Any = memory.store
+        self.store.messages = self
+        self.hosts, self.presence, self.rings, self.alerts = memory.hosts, memory.presence, memory.rings, memory.alerts
+        self.messages: list[Message] = []
         self.urls: list[str] | None = None  # what it says it listens at, when that is not the truth
         self.counters = {"reports_total": 12.0}
-        self.feed: Feed
-        self.enrolment: Enrolment
-        self.report_log: ReportLog
-        self.reporting: Reporting
-        self.processes: ProcessRegister
-        self.deployments: Deployments
-        self.commands: Commands
-        self.jobs: Jobs
-        self.scraper: Scraper
         self.sent: list[Frame] = []  # to agents
         self.origin = ""
         self._beats = 0
@@ -104,133 +54,43 @@ class FedDaemon:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Serve, on the same port as before when there was one."""
-        stats = Stats()
+        """Serve, on the same port as before when there was one. All but the memory is built anew, as config says."""
+        outside = Outside(
+            clock=Moment.now,
+            status=self.status,
+            unready=list,
+            urls=self.told_urls,
+            page_urls=self.told_urls,
+            ports=set,
+            links=self,
+        )
+        self._works = works = Works(self.config, self._memory, outside)
+        works.parts.throttle = Throttle(0, 0)
+        works.parts.agent_link = self._no_agent
+        self.security, self.channels, self.notifications = works.security, works.channels, works.notifications
+        self.feed, self.hushing, self.recorder = works.feed, works.hushing, works.recorder
+        self.enrolment, self.commands, self.processes = works.enrolment, works.commands, works.processes
+        self.jobs, self.scraper, self.report_log = works.jobs, works.scraper, works.report_log
         if not self.origin:
             await self.store.open()
-        self.security = security = Security(self.config, self.store, stats)
-        await security.load(self.now.wall)
-        security.accounts.changed.append(lambda: self.feed.review(time.monotonic()))
-        views = HostViews(self.hosts, self.presence, self.rings, self.alerts)
-        self.feed = Feed(self.hosts, WebSocketFrames(views), stats)
-        self.channels = ChannelRegister(self.config, self.store, security.accounts, set)
+        await self.security.load(self.now.wall)
         await self.channels.load()
-        self.notifications = Notifications(
-            self.config,
-            self.store,
-            self.hosts,
-            self.alerts,
-            security.accounts,
-            self.hushing,
-            self.channels,
-            stats,
-            heard=lambda: len(self.hosts),
-        )
+        await self.hushing.load(self.config, self.now.wall)
         await self.notifications.load(self.now)
-        self.enrolment = Enrolment(self.hosts, self.store, self._know)
-        self._pipeline = pipeline = Pipeline(
-            self.hosts,
-            self.presence,
-            self.rings,
-            self.store,
-            self.feed,
-            stats,
-            self.alerts,
-            self.notifications.notices,
-        )
-        self.report_log = ReportLog(self.store, stats)
-        agents = AgentRegister(self.enrolment, self.hosts)
-        doors = Doors(self.enrolment, pipeline, self.report_log)
-        packages, whereabouts = Packages(), Whereabouts(lambda: self.config, self.told_urls)
-        self.deployments = Deployments(
-            DeployParts(
-                lambda: self.config,
-                self.store.deployments,
-                self.hosts,
-                self.enrolment,
-                agents,
-                packages,
-                whereabouts,
-            )
-        )
-        self.commands = Commands(self.store, self.hosts, stats, self.send)
-        noba = NobaAgents(doors, pipeline, self.rings, self.commands)
-        self.reporting = Reporting(self.store)
-        self.jobs = Jobs(self.store.jobs, self.hosts, ForeignReports(pipeline), stats)
-        self.scraper = Scraper(self.config, self.hosts, pipeline, self.report_log, stats)
-        watches = Watches()
-        self.processes = ProcessRegister(self.config, self.store, watches, self.alerts)
-        self.recorder = Recorder(
-            self.hosts,
-            views,
-            self.rings,
-            self.alerts,
-            self.hushing,
-            self.notifications,
-            self.store.chronicle,
-            stats,
-        )
-        parts = Parts(
-            config=self.config,
-            hosts=self.hosts,
-            agents=agents,
-            noba=noba,
-            noba_sockets=NobaSockets(noba, pipeline, stats, lambda: self.config.limits),
-            rings=self.rings,
-            presence=self.presence,
-            alerts=self.alerts,
-            hushing=self.hushing,
-            explainer=Explainer(
-                lambda: self.config, self.hosts, self.rings, self.alerts, self.store, watches, self.hushing
-            ),
-            channels=self.channels,
-            notifications=self.notifications,
-            store=self.store,
-            feed=self.feed,
-            views=views,
-            stats=stats,
-            accounts=security.accounts,
-            host_access=security.host_access,
-            apply_access=self._apply_access,
-            passwords=security.passwords,
-            sign_in=security.sign_in,
-            second_factors=security.second_factors,
-            audit=security.audit,
-            throttle=Throttle(0, 0),
-            provider=lambda: security.provider,
-            status=self.status,
-            urls=self.told_urls,
-            unready=list,
-            agent_link=self._no_agent,
-            streams=Streams(self.config, self, stats),
-            commands=self.commands,
-            jobs=self.jobs,
-            scraper=self.scraper,
-            deployments=self.deployments,
-            packages=packages,
-            whereabouts=whereabouts,
-            doors=doors,
-            passive=PassiveResults(doors.rates, self.rings.latest),
-            influx=InfluxWrites(doors.rates, self.rings.latest),
-            reporting=self.reporting,
-            recorder=self.recorder,
-            apply_reporting=self._apply_reporting,
-            processes=self.processes,
-        )
-        self._runner = web.AppRunner(make_app(parts), shutdown_timeout=1)
+        self._runner = web.AppRunner(make_app(works.parts), shutdown_timeout=1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", int(self.origin.rpartition(":")[2]) if self.origin else 0)
         await site.start()
         self.origin = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
         self._task = asyncio.create_task(self.feed.run())
-        self._turns = asyncio.create_task(pipeline.run())
+        self._turns = asyncio.create_task(works.pipeline.run())
 
     async def stop(self) -> None:
         if self._task and self._runner:
             self.feed.close()
             await self.commands.close()
             self._task.cancel()
-            self._pipeline.close()
+            self._works.pipeline.close()
             await self._turns
             await self._runner.cleanup()
             await self.channels.close()
@@ -262,22 +122,8 @@ class FedDaemon:
         host = self.add(name, id=host_id)
         entry = Entry(time=time.time(), user="", via="cli", action="host.access", object=f"host {name}")
         await self.security.host_access.change(host, entry, owner=owner, monitors=tuple(monitors))
-        self._apply_access([host])
+        self._works.host_settings.apply_access([host])
         return host
-
-    def _apply_access(self, hosts: Iterable[Host]) -> None:
-        for host in hosts:
-            found = self.security.host_access.of(host, self.config)
-            self.hosts.hand(host, found.owner, found.managers, found.monitors)
-
-    def _know(self, host: Host) -> None:
-        """A host was enrolled."""
-        self._apply_access([host])
-        self.presence.know(host.id, interval=INTERVAL, now=self.now)
-        self.feed.host(host.id)
-
-    async def _apply_reporting(self, host: Host) -> None:
-        host.enabled, host.min_report_interval = self.reporting.of(host, self.config)
 
     def send(self, host: Host, frame: Frame) -> bool:
         """Stands in for the link of an agent."""
