@@ -7,12 +7,11 @@ import asyncio
 import msgspec
 
 from hbd.errors import StorageError
+from hbd.gathered import write_soon
 from hbd.stats import Stats
 from hbd.store import Store
 from hbd.store.audit import Entry
 
-WRITE_SECONDS = 0.2
-RETRY_SECONDS = 5.0  # after the disk refused
 MAX_WAITING = 2_000
 
 
@@ -39,11 +38,7 @@ class Audit:
         self._came.set()
 
     async def run(self) -> None:
-        while True:
-            await self._came.wait()
-            await asyncio.sleep(WRITE_SECONDS)
-            if not await self.write():
-                await asyncio.sleep(RETRY_SECONDS)
+        await write_soon(self._came, self.write)
 
     async def write(self) -> bool:
         """Write what waits. False when the disk does not take it; it goes on waiting, before what came meanwhile."""

@@ -12,13 +12,12 @@ import msgspec
 from msgspec import Struct
 
 from hbd.errors import StorageError
+from hbd.gathered import write_soon
 from hbd.hosts import Host
 from hbd.stats import Stats
 from hbd.store import Store
 from hbd.store.reports import ReportRow
 
-WRITE_SECONDS = 0.2
-RETRY_SECONDS = 5.0  # after the disk refused
 MAX_WAITING = 5_000
 MAX_WAITING_BYTES = 16 << 20
 MAX_KEPT = 32 << 10  # letters of one report, about
@@ -84,11 +83,7 @@ class ReportLog:
         self._came.set()
 
     async def run(self) -> None:
-        while True:
-            await self._came.wait()
-            await asyncio.sleep(WRITE_SECONDS)
-            if not await self.write():
-                await asyncio.sleep(RETRY_SECONDS)
+        await write_soon(self._came, self.write)
 
     async def write(self) -> bool:
         """Write what waits. False when the disk does not take it; then it goes on waiting.

@@ -1,12 +1,11 @@
 """A notifier over a real database, with channels that answer as a script says; time stands still until it is passed.
 
-Its fixtures are those of all tests that use it: ``store`` and ``world``.
+Its fixture is ``world``; ``store``, the database, is that of the tests.
 """
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
 from datetime import UTC, tzinfo
 
 import msgspec
@@ -141,22 +140,6 @@ class TellingWorld:
 
     def taken(self, name="ops") -> list[list[tuple[str, Level, int]]]:
         return [[(item.id, item.level, item.number) for item in m.items] for m in self.ways.channels[name].taken]
-
-
-@asynccontextmanager
-async def database(path):
-    store = Store(path / "hbd.db", Stats())
-    await store.open()
-    try:
-        yield store
-    finally:
-        await store.close()
-
-
-@pytest.fixture(name="store")
-async def a_store(tmp_path):
-    async with database(tmp_path) as store:
-        yield store
 
 
 @pytest.fixture(name="world")

@@ -129,8 +129,7 @@ class Guard:
 
     async def session(self, url: str) -> ClientSession:
         """For requests to this URL alone that follow no redirects; the caller closes it. Raises SendFailed."""
-        where = URL(url)
-        addresses = await self.addresses(where.host or "", where.port or 0)
+        addresses = await self.addresses(*target_of(url))
         return ClientSession(
             connector=TCPConnector(resolver=_Pinned(addresses), use_dns_cache=False, force_close=True),
             cookie_jar=DummyCookieJar(),
@@ -187,6 +186,12 @@ def flaw_of_url(text: str) -> str:
     if url.user is not None or url.password is not None:
         return "must not have a user or password in it"
     return ""
+
+
+def target_of(url: str) -> tuple[str, int]:
+    """Host and port that a URL without flaws leads to."""
+    where = URL(url)
+    return where.host or "", where.port or 0
 
 
 def unwrapped(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:

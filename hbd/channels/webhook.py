@@ -9,11 +9,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from yarl import URL
 
 from hbd.channels import http
 from hbd.channels.base import Channel, Field, Flaw, Item, Message, Settings, Tools
-from hbd.channels.guard import flaw_of_url
+from hbd.channels.guard import flaw_of_url, target_of
 from hbd.channels.words import moment
 
 MAX_TEMPLATE = 8_000
@@ -50,8 +49,7 @@ class Webhook:
         return [flaw for flaw in flaws if flaw[1]]
 
     def targets(self, settings: Settings) -> Sequence[tuple[str, int]]:
-        url = URL(settings["url"])
-        return [(url.host or "", url.port or 0)]
+        return [target_of(settings["url"])]
 
     def open(self, name: str, settings: Settings, tools: Tools) -> Channel:
         return _Open(settings, tools)

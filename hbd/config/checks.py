@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from hbd import tls
@@ -14,6 +15,8 @@ from hbd.config.reading import Reading
 from hbd.config.structs import ConfigFile, Oidc, ProxyLogin, Threshold
 from hbd.errors import InvalidInput
 from hbd.model import is_host_name, is_plugin_name
+
+T = TypeVar("T")
 
 _HEADERS_OF_REMOTE_WRITE = frozenset(
     ("connection", "content-encoding", "content-length", "content-type", "host", "transfer-encoding", "user-agent")
@@ -140,12 +143,16 @@ def _check_configs_exist(key: str, names: tuple[str, ...], config: ConfigFile, r
             reading.problem(reading.lines.get(key, 1), key, f"there is no threshold config {name}; {hint}")
 
 
+def _readable(kind: str, sections: Mapping[str, T], reading: Reading) -> Iterator[tuple[str, int, T]]:
+    """The key, line and values of each section of a kind in which nothing is wrong so far."""
+    for name, section in sections.items():
+        key = f"{kind}.{name}"
+        if not reading.is_bad(key):
+            yield key, reading.lines.get(key, 1), section
+
+
 def _check_assignments(config: ConfigFile, reading: Reading) -> None:
-    for name, assignment in config.threshold_assignments.items():
-        key = f"threshold_assignments.{name}"
-        line = reading.lines.get(key, 1)
-        if reading.is_bad(key):
-            continue
+    for key, line, assignment in _readable("threshold_assignments", config.threshold_assignments, reading):
         if not assignment.config:
             reading.problem(line, f"{key}.config", "is needed: a name in threshold_configs, or a list of them")
         if not (assignment.hosts or assignment.tags):
@@ -153,19 +160,13 @@ def _check_assignments(config: ConfigFile, reading: Reading) -> None:
 
 
 def _check_routes(config: ConfigFile, reading: Reading) -> None:
-    for name, route in config.notification_routes.items():
-        key = f"notification_routes.{name}"
-        if not route.channels and not reading.is_bad(key):
-            line = reading.lines.get(key, 1)
+    for key, line, route in _readable("notification_routes", config.notification_routes, reading):
+        if not route.channels:
             reading.problem(line, f"{key}.channels", "is needed: a name in notification_channels, or a list of them")
 
 
 def _check_maintenance(config: ConfigFile, reading: Reading) -> None:
-    for name, section in config.maintenance.items():
-        key = f"maintenance.{name}"
-        line = reading.lines.get(key, 1)
-        if reading.is_bad(key):
-            continue
+    for key, line, section in _readable("maintenance", config.maintenance, reading):
         if not (section.hosts or section.tags or section.metrics):
             reading.problem(line, f"{key}.hosts", "is needed, or tags, or metrics; all hosts are '*'")
         try:
@@ -176,11 +177,7 @@ def _check_maintenance(config: ConfigFile, reading: Reading) -> None:
 
 
 def _check_remote_write(config: ConfigFile, reading: Reading) -> None:
-    for name, section in config.remote_write.items():
-        key = f"remote_write.{name}"
-        line = reading.lines.get(key, 1)
-        if reading.is_bad(key):
-            continue
+    for key, line, section in _readable("remote_write", config.remote_write, reading):
         if section.url is None:
             reading.problem(line, f"{key}.url", "is needed, such as http://127.0.0.1:9090/api/v1/write")
         if (section.username is None) != (section.password is None):
@@ -198,12 +195,8 @@ def _check_remote_write(config: ConfigFile, reading: Reading) -> None:
 
 
 def _check_scraping(config: ConfigFile, reading: Reading) -> None:
-    for name, job in config.scrape.items():
-        key = f"scrape.{name}"
-        line = reading.lines.get(key, 1)
-        if reading.is_bad(key):
-            continue
-        if not is_plugin_name(name):
+    for key, line, job in _readable("scrape", config.scrape, reading):
+        if not is_plugin_name(key.removeprefix("scrape.")):
             reading.problem(line, key, "is no name of a plugin: 1-64 letters, digits, . _ - : can be used")
         if not job.urls:
             reading.problem(line, f"{key}.urls", "is needed: the address of an exporter, or a list of them")

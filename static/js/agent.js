@@ -2,11 +2,7 @@
 
 import { Feed } from "./feed.js";
 import { showFeed } from "./frame.js";
-import { refresh } from "./refresh.js";
-
-const POLL_SECONDS = 30;
-const SETTLE_MS = 300;
-const LEAST_MS = 1000;
+import { keepFresh } from "./refresh.js";
 
 const { name, api } = document.getElementById("agent").dataset;
 
@@ -26,22 +22,9 @@ export const at = (path, query) => `${api}${path}${query ? `?${new URLSearchPara
 
 /** Draw the page again whenever the feed has news of this host. `types`: of the feed; `after()`: it has been drawn. */
 export function follow(types = ["host"], after = () => {}) {
-  let timer = null;
-  let last = 0;
-  const draw = async () => {
-    timer = null;
-    last = Date.now();
-    if (document.hidden) return;
-    // What cannot be reached is told by the state of the feed; the next round tries again.
-    await refresh().then(after, () => {});
-  };
-  const soon = () => {
-    timer ??= setTimeout(draw, Math.max(SETTLE_MS, LEAST_MS - (Date.now() - last)));
-  };
+  const soon = keepFresh({ settle: 300, least: 1000, poll: 30, after });
   const feed = new Feed({ types, hosts: [name] }, (list) => {
     if (list.some(({ type }) => types.includes(type) || type === "gone" || type === "alert")) soon();
   });
   showFeed(feed);
-  document.addEventListener("visibilitychange", soon);
-  setInterval(soon, POLL_SECONDS * 1000);
 }

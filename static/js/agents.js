@@ -6,36 +6,20 @@ import { filterByServer } from "./filtering.js";
 import { showFeed, toast } from "./frame.js";
 import { Names } from "./names.js";
 import { clear, submit } from "./problems.js";
-import { refresh } from "./refresh.js";
+import { keepFresh } from "./refresh.js";
 
-const SETTLE_MS = 500;
-const LEAST_MS = 5000;
-const POLL_SECONDS = 30;
 const find = (id) => document.getElementById(id);
 const dialog = find("add-agent");
 let awaited = null; // the name of a new host until it is heard
 
 // The feed: the table is drawn again, and whoever is waited for arrives
 
-let timer = null;
-let last = 0;
-const soon = () => {
-  timer ??= setTimeout(
-    async () => {
-      timer = null;
-      last = Date.now();
-      if (!document.hidden) await refresh().catch(() => {});
-    },
-    Math.max(SETTLE_MS, LEAST_MS - (Date.now() - last)),
-  );
-};
+const soon = keepFresh({ settle: 500, least: 5000, poll: 30 });
 const feed = new Feed({ types: ["host"] }, (list) => {
   for (const { type, data } of list) if (type === "host") arrive(data);
   soon();
 });
 showFeed(feed);
-setInterval(soon, POLL_SECONDS * 1000);
-document.addEventListener("visibilitychange", soon);
 
 function arrive({ name, state }) {
   if (name.toLowerCase() !== awaited || state !== "UP") return;

@@ -41,6 +41,29 @@ export async function refresh(acted = false) {
   localise();
 }
 
+/**
+ * Draw the page again when somebody comes back to it and every `poll` seconds. Returns what asks for it soon: what comes
+ * close together is drawn together, after `settle` ms, and `least` ms after the time before at the soonest.
+ * `after()`: it has been drawn.
+ */
+export function keepFresh({ settle, least, poll, after = () => {} }) {
+  let timer = null;
+  let last = 0;
+  const draw = async () => {
+    timer = null;
+    last = Date.now();
+    if (document.hidden) return;
+    // What cannot be reached is told by the state of the feed; the next round tries again.
+    await refresh().then(after, () => {});
+  };
+  const soon = () => {
+    timer ??= setTimeout(draw, Math.max(settle, least - (Date.now() - last)));
+  };
+  document.addEventListener("visibilitychange", soon);
+  setInterval(soon, poll * 1000);
+  return soon;
+}
+
 // Keyed children that say the same stay the same elements, so that selection and focus survive.
 function replace(old, fresh, acted) {
   if (old.isEqualNode(fresh)) return;

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+from asking import asked, refused
 from world import Api, World
 
 from hbd.availability import Unseen
@@ -28,17 +29,6 @@ async def put(world, name, *changes, family=None, unseen=()):
     times = [Unseen(NOW - since * 3600, NOW - until * 3600, restarted) for since, until, restarted in unseen]
     await world.store.record(Turn(transitions=transitions, unseen=times))
     return host
-
-
-async def asked(api, url):
-    async with api.get(url) as answer:
-        assert answer.status == 200, await answer.text()
-        return await answer.json()
-
-
-async def refused(api, url):
-    async with api.get(url) as answer:
-        return answer.status, (await answer.json())["error"]
 
 
 async def test_a_host_is_told_with_seconds_percent_and_outages(world: World, api: Api) -> None:
@@ -136,7 +126,7 @@ async def test_maintenance_counts_from_when_on_a_host_is_known(world: World, api
     await put(world, "web1", (48, UP))
     await put(world, "web2", (24, UP))
     await window(api, name="nightly")
-    told = (await asked(api, "/api/0/availability?from=0"))["hosts"]
+    told = (await asked(api, f"/api/0/availability?from=0&to={NOW}"))["hosts"]
     assert [one["availability"]["planned"] for one in told] == pytest.approx([7200, 3600], abs=1)
 
 
@@ -147,7 +137,7 @@ async def test_windows_since_long_ago_cost_as_much_as_what_is_known(
     await put(world, "web1", (48, UP))
     for number in range(5):
         await window(api, name=f"nightly{number}")
-    assert (await asked(api, f"{HERE}?from=0"))["availability"]["planned"] == pytest.approx(7200, abs=1)
+    assert (await asked(api, f"{HERE}?from=0&to={NOW}"))["availability"]["planned"] == pytest.approx(7200, abs=1)
 
 
 async def test_maintenance_that_comes_back_too_often_is_not_counted(
@@ -159,12 +149,13 @@ async def test_maintenance_that_comes_back_too_often_is_not_counted(
     await window(api, name="nightly")
     yesterday = time.strftime("%Y-%m-%dT%H:%M", time.gmtime(NOW - 86_400))
     await window(api, name="move", hosts=["db*"], repeat="once", start=yesterday)
-    answer = await asked(api, f"{HERE}?from=0")
+    answer = await asked(api, f"{HERE}?from=0&to={NOW}")
     told = answer["availability"]
     assert (told["planned"], told["planned_down"], answer["outages"][0]["planned"]) == (None, None, None)
     assert told["down"] == pytest.approx(3600)
-    assert (await asked(api, f"{HERE}?from={NOW - 86_400}"))["availability"]["planned"] == pytest.approx(3600, abs=1)
-    fleet = (await asked(api, "/api/0/availability?from=0"))["hosts"]
+    last_day = (await asked(api, f"{HERE}?from={NOW - 86_400}&to={NOW}"))["availability"]
+    assert last_day["planned"] == pytest.approx(3600, abs=1)
+    fleet = (await asked(api, f"/api/0/availability?from=0&to={NOW}"))["hosts"]
     assert [(one["host"], one["availability"]["planned"]) for one in fleet] == [("db1", 3600), ("web1", None)]
 
 

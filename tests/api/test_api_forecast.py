@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import msgspec
 import pytest
+from asking import asked
+from stored_samples import keep
 from world import Api, World
 
 from hbd.hosts import Host
-from hbd.model import Data, Report, Sample
-from hbd.store import Turn
+from hbd.model import Sample
 
 HERE = "/api/0/hosts/web1/forecast"
 DAY = 86_400.0
@@ -20,27 +20,17 @@ DAY = 86_400.0
 async def filled(world: World, days: int, percent_a_day: float, **newest: Any) -> Host:
     """A host whose disk was looked at every hour for some days and is at 60 % now."""
     host = await world.enrol("web1")
-    now, reports = time.time(), []
-    data: Data = {}
-    for seq in range(1, days * 24 + 1):
-        at = now - (days * 24 - seq) * 3600
-        data = {"/": {"percent": 60 - percent_a_day * (now - at) / DAY, "free_gb": 10.0}}
-        body = msgspec.json.encode([{"plugin": "disk_monitor", "time": at, "data": data}])
-        reports.append((Report(host.id, "ab" * 8, seq, (Sample("disk_monitor", at, data),), body), at))
-    await world.store.record(Turn(reports=reports))
-    world.rings.add(host.id, Sample("disk_monitor", now, {"/": data["/"] | newest}))
+    now = time.time()
+    hours = [now - ago * 3600 for ago in range(days * 24)]
+    disks = {at: {"/": {"percent": 60 - percent_a_day * (now - at) / DAY, "free_gb": 10.0}} for at in hours}
+    await keep(world.store, host, "disk_monitor", disks)
+    world.rings.add(host.id, Sample("disk_monitor", now, {"/": disks[now]["/"] | newest}))
     return host
-
-
-async def asked(api: Api, url: str = HERE) -> Any:
-    async with api.get(url) as answer:
-        assert answer.status == 200, await answer.text()
-        return await answer.json()
 
 
 async def test_a_disk_that_fills_up_is_told_with_its_days(world: World, api: Api) -> None:
     await filled(world, 5, 4.0)
-    (disk,) = (await asked(api))["disks"]
+    (disk,) = (await asked(api, HERE))["disks"]
     assert (disk["mount"], disk["metric"], disk["percent"]) == ("/", "percent", pytest.approx(60, abs=1))
     assert disk["full_in"] == pytest.approx(10 * DAY, rel=0.1)
     assert (disk["words"], disk["not_within"]) == ("in about 10 days", None)
@@ -48,7 +38,7 @@ async def test_a_disk_that_fills_up_is_told_with_its_days(world: World, api: Api
 
 async def test_a_disk_that_stays_as_it_is_is_told_as_far_as_that_is_known(world: World, api: Api) -> None:
     await filled(world, 4, 0.0)
-    (disk,) = (await asked(api))["disks"]
+    (disk,) = (await asked(api, HERE))["disks"]
     assert (disk["full_in"], disk["not_within"], disk["words"]) == (None, 24 * DAY, "not within 3 weeks")
 
 
@@ -62,18 +52,18 @@ async def test_a_disk_that_was_watched_for_too_short_is_told_without_a_word(worl
 
 async def test_what_the_last_hours_foretell_comes_first(world: World, api: Api) -> None:
     await filled(world, 5, 4.0, hours_to_full=5.0)
-    (disk,) = (await asked(api))["disks"]
+    (disk,) = (await asked(api, HERE))["disks"]
     assert (disk["full_in"], disk["words"]) == (5 * 3600, "in about 5 hours")
 
 
 async def test_an_end_that_the_last_hours_do_not_see_is_no_word_against_days(world: World, api: Api) -> None:
     await filled(world, 5, 4.0, hours_to_full=1000.0)
-    assert (await asked(api))["disks"][0]["words"] == "in about 10 days"
+    assert (await asked(api, HERE))["disks"][0]["words"] == "in about 10 days"
 
 
 async def test_a_host_without_disks_has_no_forecast(world: World, api: Api) -> None:
     await world.enrol("web1")
-    assert await asked(api) == {"host": "web1", "disks": []}
+    assert await asked(api, HERE) == {"host": "web1", "disks": []}
 
 
 @pytest.mark.parametrize(

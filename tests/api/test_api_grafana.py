@@ -5,30 +5,15 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import msgspec
 import pytest
 from alarms import alarm
+from asking import put
 from world import WALL, Api, World
 
-from hbd.hosts import Host
-from hbd.model import Data, Level, Report, Sample
-from hbd.store import Turn
+from hbd.model import Level
 
 BASE = "/api/0/grafana"
 CPU = "cpu_monitor.cpu_percent"
-
-
-async def put(world: World, name: str, values: dict[float, Data], plugin: str = "cpu_monitor") -> Host:
-    """Stored samples of a host. values: seconds ago → data."""
-    host = world.hosts.get(name) or await world.enrol(name)
-    reports = []
-    for seq, (ago, data) in enumerate(sorted(values.items(), reverse=True), 1):
-        at = time.time() - ago
-        body = msgspec.json.encode([{"plugin": plugin, "time": at, "data": data}])
-        run = plugin.encode().hex()[:16].ljust(16, "0")
-        reports.append((Report(host.id, run, seq, (Sample(plugin, at, data),), body), at))
-    await world.store.record(Turn(reports=reports))
-    return host
 
 
 def iso(ago: float) -> str:

@@ -1,42 +1,14 @@
 import csv
 import io
-import time
 
-import msgspec
 import pytest
+from asking import asked, put, refused
 from world import Api, World
 
 from hbd.config import Config
-from hbd.model import Report, Sample
-from hbd.store import Turn
 
 HERE = "/api/0/hosts/web1/history"
 METRIC = "metric=cpu_monitor.cpu_percent"
-
-
-async def put(world, name, values, plugin="cpu_monitor"):
-    """values: seconds ago → data."""
-    host = world.hosts.get(name) or await world.enrol(name)
-    reports = []
-    for seq, (ago, data) in enumerate(sorted(values.items(), reverse=True), 1):
-        at = time.time() - ago
-        body = msgspec.json.encode([{"plugin": plugin, "time": at, "data": data}])
-        reports.append(
-            (Report(host.id, plugin.encode().hex()[:16].ljust(16, "0"), seq, (Sample(plugin, at, data),), body), at)
-        )
-    await world.store.record(Turn(reports=reports))
-    return host
-
-
-async def asked(api, url):
-    async with api.get(url) as answer:
-        assert answer.status == 200, await answer.text()
-        return await answer.json()
-
-
-async def refused(api, url):
-    async with api.get(url) as answer:
-        return answer.status, (await answer.json())["error"]
 
 
 async def test_a_metric_is_told_with_mean_least_and_most(world: World, api: Api) -> None:

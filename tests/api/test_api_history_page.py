@@ -1,26 +1,18 @@
 import re
-import time
 
 import msgspec
 import pytest
+from asking import put
 from world import Api, World
 
 from hbd.errors import StorageError
-from hbd.model import Report, Sample
-from hbd.store import Turn
 
 PAGE = "/history?host=web1&metric=own.value"
 
 
 @pytest.fixture
 async def host(world: World):
-    host = await world.enrol("web1")
-    at = time.time() - 60
-    body = msgspec.json.encode([{"plugin": "own", "time": at, "data": {"value": 41.5}}])
-    await world.store.record(
-        Turn(reports=[(Report(host.id, "ab" * 8, 1, (Sample("own", at, {"value": 41.5}),), body), at)])
-    )
-    return host
+    return await put(world, "web1", {60: {"value": 41.5}}, "own")
 
 
 async def told(api, url):
@@ -51,20 +43,12 @@ async def test_a_time_that_is_none_is_told_and_kept_in_the_form(host, api: Api) 
 
 
 async def test_too_broad_a_pattern_is_told(world: World, api: Api) -> None:
-    host = await world.enrol("web1")
-    at = time.time() - 60
-    data = {f"m{number}": 1 for number in range(600)}
-    body = msgspec.json.encode([{"plugin": "own", "time": at, "data": data}])
-    await world.store.record(Turn(reports=[(Report(host.id, "ab" * 8, 1, (Sample("own", at, data),), body), at)]))
+    await put(world, "web1", {60: {f"m{number}": 1 for number in range(600)}}, "own")
     status, text = await told(api, "/history?host=web1&metric=own.*")
     assert status == 400 and "be more precise" in text
 
 
 async def test_curves_that_do_not_fit_are_counted(world: World, api: Api) -> None:
-    host = await world.enrol("web1")
-    at = time.time() - 60
-    data = {f"m{number}": 1 for number in range(45)}
-    body = msgspec.json.encode([{"plugin": "own", "time": at, "data": data}])
-    await world.store.record(Turn(reports=[(Report(host.id, "ab" * 8, 1, (Sample("own", at, data),), body), at)]))
+    await put(world, "web1", {60: {f"m{number}": 1 for number in range(45)}}, "own")
     status, text = await told(api, "/history?host=web1&metric=own.*")
     assert status == 200 and "5 more are not shown" in text

@@ -4,11 +4,12 @@ import json
 from typing import Any
 
 import pytest
+from foreign_agent import ForeignAgent
 from world import Api, World
 
 from hbd.errors import StorageError
 from hbd.hosts import Host
-from hbd.model import Moment, State
+from hbd.model import State
 
 MEMORY = {"available": 4096, "total": 16384, "used": 12288}
 REPORT: dict[str, Any] = {
@@ -25,11 +26,11 @@ NUMBER, WHOLE, TEXT, LIST = "must be a number", "must be a whole number", "must 
 SIZE = "must be between 0 and 1048576"
 
 
-class Agent:
+class Agent(ForeignAgent):
     """An agent of that system on the host web1. answer: headers of the last one."""
 
     def __init__(self, api: Api, world: World, host: Host, key: str) -> None:
-        self.api, self.world, self.host = api, world, host
+        super().__init__(api, world, host, key)
         self.headers = {"HitFlow-Agent-Server": str(host.id), "HitFlow-Agent-Token": key}
         self.answer: dict[str, str] = {}
 
@@ -47,22 +48,6 @@ class Agent:
         assert self.data("cpu_monitor") is None
         found: dict[str, str] = body["input"]
         return found
-
-    def later(self, seconds: int) -> None:
-        for _ in range(seconds):
-            now = self.world.now
-            self.world.now = Moment(now.wall + 1, now.mono + 1)
-            self.world.presence.tick(self.world.now)
-
-    @property
-    def state(self) -> State:
-        view = self.world.presence.view(self.host.id)
-        assert view is not None
-        return view.state
-
-    def data(self, plugin: str) -> Any:
-        newest = self.world.rings.latest(self.host.id, plugin)
-        return None if newest is None else newest.data
 
 
 @pytest.fixture(name="agent")

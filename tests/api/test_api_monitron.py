@@ -4,12 +4,12 @@ import json
 from typing import Any
 
 import pytest
+from foreign_agent import ForeignAgent
 from world import WALL, Api, World
 
 from hbd.config import Config
 from hbd.config.structs import Limits, Threshold, Thresholds
-from hbd.hosts import Host
-from hbd.model import Moment, State
+from hbd.model import State
 from hbd.rules import RuleBook
 
 REPORT = {
@@ -31,32 +31,13 @@ REPORT = {
 NEEDED = {"cpu_usage": 1, "memory_usage": 2, "disk_usage": []}
 
 
-class Agent:
+class Agent(ForeignAgent):
     """An agent of that system on the host web1."""
-
-    def __init__(self, api: Api, world: World, host: Host, key: str) -> None:
-        self.api, self.world, self.host, self.key = api, world, host, key
 
     async def post(self, report: Any, **changes: Any) -> tuple[int, Any]:
         body = {"agent_key": self.key} | report | changes
         async with self.api.post("/agent/report", json=body) as answer:
             return answer.status, await answer.json()
-
-    def later(self, seconds: int) -> None:
-        for _ in range(seconds):
-            now = self.world.now
-            self.world.now = Moment(now.wall + 1, now.mono + 1)
-            self.world.presence.tick(self.world.now)
-
-    @property
-    def state(self) -> State:
-        view = self.world.presence.view(self.host.id)
-        assert view is not None
-        return view.state
-
-    def data(self, plugin: str) -> Any:
-        newest = self.world.rings.latest(self.host.id, plugin)
-        return None if newest is None else newest.data
 
 
 @pytest.fixture(name="agent")

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import time
 
-import msgspec
 import pytest
+from stored_samples import keep
 from world import Api, World
 
 from hbd.config import Config
 from hbd.config.structs import HostConfig
 from hbd.hosts import Host
-from hbd.model import Report, Sample
-from hbd.store import Turn
+from hbd.model import Sample
 
 HERE = "/api/0/sparklines"
 
@@ -26,10 +25,7 @@ def heard(world: World, host: Host, minutes_ago: int, cpu: float) -> None:
 async def stored(world: World, host: Host, minutes_ago: int, cpu: float) -> None:
     """A sample that an earlier run of the daemon took."""
     at = time.time() // 60 * 60 - minutes_ago * 60 + 30
-    data = {"cpu_percent": cpu}
-    body = msgspec.json.encode([{"plugin": "cpu_monitor", "time": at, "data": data}])
-    report = Report(host.id, "ab" * 8, minutes_ago, (Sample("cpu_monitor", at, data),), body)
-    await world.store.record(Turn(reports=[(report, at)]))
+    await keep(world.store, host, "cpu_monitor", {at: {"cpu_percent": cpu}})
 
 
 async def asked(api: Api, hosts: str, headers: dict[str, str] | None = None) -> dict[str, list[int | None]]:

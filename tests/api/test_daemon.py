@@ -5,66 +5,19 @@ import time
 
 import msgspec
 import pytest
+from house import House, report
 
 from hbd import config as configuration
 from hbd import control
 from hbd.config import Config
 from hbd.daemon import Daemon
 from hbd.errors import Conflict, HbdError
-from hbd.model import Family, Moment, Report, Sample, State
-
-RUN = "0123456789abcdef"
-
-
-class House:
-    """A folder with a config file and a database, and the daemon that lives there."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.file = folder / "hbd.yaml"
-        self.write("")
-        self.daemon = None
-
-    def write(self, text):
-        self.file.write_text(f"database: {self.folder}/hbd.db\nhbd_port: 0\nhb_port: 0\nws_port: 0\n{text}")
-
-    async def start(self):
-        self.daemon = Daemon(configuration.load(self.file))
-        await self.daemon.start()
-        return self.daemon
-
-    async def stop(self):
-        if self.daemon is not None:
-            await self.daemon.stop()
-            self.daemon = None
-
-    async def restart(self):
-        await self.stop()
-        return await self.start()
-
-
-@pytest.fixture
-async def house(tmp_path):
-    made = House(tmp_path)
-    yield made
-    await made.stop()
+from hbd.model import Moment, State
 
 
 @pytest.fixture
 async def daemon(house):
     return await house.start()
-
-
-async def report(daemon, name="web-1", seq=1, plugin="cpu_monitor", data=None):
-    """Have a host report; it is enrolled when it is new."""
-    if daemon.hosts.get(name) is None:
-        await daemon.enrolment.add(name)
-    host, now = daemon.hosts.require(name), Moment.now()
-    data = {"cpu_percent": float(seq)} if data is None else data
-    body = msgspec.json.encode([{"plugin": plugin, "time": now.wall, "data": data}])
-    sample = Sample(plugin, now.wall, data)
-    await daemon.pipeline.accept(Report(host.id, RUN, seq, (sample,), body, 0.0, 10.0, Family.IPV4, "192.0.2.1"), now)
-    return host
 
 
 def state(daemon, name="web-1"):
@@ -293,8 +246,8 @@ async def test_what_the_command_line_set_stays_at_a_reload(tmp_path):
 
 async def test_a_removed_host_is_gone_with_all_it_had(house, daemon):
     host = await report(daemon)
-    key = await ask(house, "agent rotate", name="web-1")
-    await ask(house, "agent remove", name="WEB-1")
+    key = await house.ask("agent rotate", name="web-1")
+    await house.ask("agent remove", name="WEB-1")
     assert daemon.hosts.get("web-1") is None
     assert daemon.enrolment.host_of(key, time.time()) is None
     assert await daemon.store.samples.newest(host.id, 10, 1 << 40) == []
@@ -304,47 +257,43 @@ async def test_a_removed_host_is_gone_with_all_it_had(house, daemon):
 
 async def test_removing_a_host_that_is_not_there_says_so(house, daemon):
     with pytest.raises(HbdError, match="Host 'nope' not found"):
-        await ask(house, "agent remove", name="nope")
+        await house.ask("agent remove", name="nope")
 
 
 async def test_what_is_done_to_a_key_is_in_the_journal(house, daemon):
-    await ask(house, "agent add", name="web-1")
-    await ask(house, "agent rotate", name="web-1")
-    await ask(house, "agent revoke", name="web-1")
+    await house.ask("agent add", name="web-1")
+    await house.ask("agent rotate", name="web-1")
+    await house.ask("agent revoke", name="web-1")
     await report(daemon, "tail")  # what was said before is on disk with this
     lines = [message.msg for message in reversed(await daemon.store.messages.recent(10)) if message.host == "web-1"]
     assert lines == ["enrolled", "the key was rotated", "the key was revoked"]
 
 
-def ask(house, command, **arguments):
-    return asyncio.to_thread(control.ask, house.folder / "hbd.db", command, **arguments)
-
-
 async def test_a_host_is_enrolled_through_the_socket(house, daemon):
-    key = await ask(house, "agent add", name="web-1")
+    key = await house.ask("agent add", name="web-1")
     assert daemon.enrolment.host_of(key, time.time()).name == "web-1"
 
 
 async def test_an_error_comes_back_in_the_same_words(house, daemon):
-    await ask(house, "agent add", name="web-1")
+    await house.ask("agent add", name="web-1")
     with pytest.raises(HbdError, match="host 'web-1' has a key already; rotate or revoke it"):
-        await ask(house, "agent add", name="WEB-1")
+        await house.ask("agent add", name="WEB-1")
 
 
 async def test_a_command_that_the_daemon_does_not_know_is_refused(house, daemon):
     with pytest.raises(HbdError, match="does not know that request"):
-        await ask(house, "make coffee")
+        await house.ask("make coffee")
 
 
 async def test_hosts_are_listed_through_the_socket(house, daemon):
     await report(daemon)
-    (host,) = await ask(house, "agent list")
+    (host,) = await house.ask("agent list")
     assert (host["name"], host["state"], host["key"]) == ("web-1", "UP", True)
 
 
 async def test_a_reload_through_the_socket_tells_how_it_went(house, daemon):
     house.write("intervall: 5\n")
-    result = await ask(house, "reload")
+    result = await house.ask("reload")
     assert (result["ok"], "intervall" in result["problems"][0]) == (False, True)
 
 
@@ -358,7 +307,7 @@ async def test_the_socket_works_at_the_end_of_a_long_path(tmp_path):
     house = House(deep)
     daemon = await house.start()
     try:
-        assert len(await ask(house, "agent add", name="web-1")) == 64
+        assert len(await house.ask("agent add", name="web-1")) == 64
     finally:
         await house.stop()
     assert daemon.hosts.require("web-1")

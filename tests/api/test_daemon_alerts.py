@@ -3,35 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 import msgspec
 import pytest
-from test_daemon import RUN, House, report
+from house import PATH, RULES, RUN, House, report
 
 from hbd.daemon import Daemon
 from hbd.errors import StorageError
 from hbd.model import Beat, Family, Heartbeat, Level, Moment, Report, Sample
 from hbd.pipeline import Outcome
 
-RULES = """
-threshold_configs:
-  default:
-    cpu_monitor:
-      cpu_percent: {warning: 80, critical: 90, display: CPU}
-"""
-PATH = "cpu_monitor.cpu_percent"
-
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    made = House(tmp_path)
-    made.write(RULES)
-    yield made
-    await made.stop()
+async def house(house: House) -> House:
+    house.write(RULES)
+    return house
 
 
 async def cpu(daemon: Daemon, value: float, seq: int, name: str = "web-1") -> None:

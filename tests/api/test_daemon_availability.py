@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import msgspec
-import pytest
-from test_daemon import House, report
+from house import House, report
 
 from hbd.availability import Piece, timeline
 from hbd.daemon import Daemon
@@ -18,13 +15,6 @@ from hbd.store import Turn
 
 UP, UNKNOWN = State.UP, State.UNKNOWN
 _seqs = itertools.count(1)
-
-
-@pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    made = House(tmp_path)
-    yield made
-    await made.stop()
 
 
 async def heard(daemon: Daemon) -> int:

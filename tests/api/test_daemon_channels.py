@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
+from house import House
 
 from hbd import cli
-from hbd import config as configuration
-from hbd.daemon import Daemon
 from hbd.errors import ConfigError
 
 BROKEN = (
@@ -20,34 +16,6 @@ RIGHT = (
     "notification_channels:\n  phone: {type: pushover, token: t, user: u}\n"
     "  hook: {type: webhook, url: https://example.org}\n"
 )
-
-
-class House:
-    """A folder with a config file, and the daemon that lives there."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.file = folder / "hbd.yaml"
-        self.daemon: Daemon | None = None
-
-    def write(self, text: str) -> None:
-        self.file.write_text(f"database: {self.folder}/hbd.db\nhbd_port: 0\nhb_port: 0\nws_port: 0\n{text}")
-        self.file.chmod(0o600)
-
-    async def start(self, text: str) -> Daemon:
-        self.write(text)
-        daemon = Daemon(configuration.load(self.file))
-        await daemon.start()
-        self.daemon = daemon
-        return daemon
-
-
-@pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    made = House(tmp_path)
-    yield made
-    if made.daemon is not None:
-        await made.daemon.stop()
 
 
 def problems(house: House) -> list[str]:

@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from test_daemon import RUN, House
+from house import RUN, House
 
 from hbd import control
 from hbd.cli import main
@@ -33,13 +32,11 @@ threshold_assignments:
 
 
 @pytest.fixture
-async def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
+async def house(house: House, monkeypatch: pytest.MonkeyPatch) -> House:
     # Reports bring their own time with them here, which lies in the past.
     monkeypatch.setattr("hbd.daemon.TICK_SECONDS", 3600.0)
-    made = House(tmp_path)
-    made.write(RULES)
-    yield made
-    await made.stop()
+    house.write(RULES)
+    return house
 
 
 async def send(

@@ -1,22 +1,12 @@
 """What a daemon says of a full disk, and of a database that no backup can be made of."""
 
 import pytest
+from house import PATH, RULES, report
 from programs import eventually
-from test_daemon import report
-from test_daemon_alerts import PATH, RULES
-from test_daemon_warnings import House
 
 from hbd.errors import StorageFull
 from hbd.model import Level, Moment
 from hbd.store.database import Room
-
-
-@pytest.fixture
-async def house(tmp_path):
-    made = House(tmp_path)
-    yield made
-    if made.daemon is not None:
-        await made.daemon.stop()
 
 
 @pytest.mark.parametrize(

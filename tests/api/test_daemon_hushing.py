@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
-from test_daemon import House, ask, report
+from house import PATH, RULES, House, report
 
 from hbd.daemon import Daemon
 
-RULES = """
-threshold_configs:
-  default:
-    cpu_monitor:
-      cpu_percent: {warning: 80, critical: 90, display: CPU}
-"""
 WINDOW = 'maintenance: {always: {hosts: "web-*", start: 2020-01-01T00:00, duration: 1d, repeat: daily}}\n'
-PATH = "cpu_monitor.cpu_percent"
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    made = House(tmp_path)
-    made.write(RULES)
-    yield made
-    await made.stop()
+async def house(house: House) -> House:
+    house.write(RULES)
+    return house
 
 
 async def cpu(daemon: Daemon, value: float, seq: int) -> None:
@@ -111,7 +100,7 @@ async def test_a_removed_host_takes_what_was_acknowledged_of_it_along(house: Hou
     await acknowledge(daemon)
     problem = daemon.alerts.of(daemon.hosts.require("web-1").id)[0].problem
     assert daemon.hushing.ack_of(problem)
-    await ask(house, "agent remove", name="web-1")
+    await house.ask("agent remove", name="web-1")
     assert daemon.hushing.ack_of(problem) is None
 
 

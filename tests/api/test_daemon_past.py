@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 import msgspec
 import pytest
-from test_daemon import RUN, House
+from house import RUN, House
 
 from hbd.daemon import Daemon
 from hbd.hosts import Host
@@ -52,11 +50,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.fixture
-async def house(tmp_path: Path, clock: Clock) -> AsyncIterator[House]:
-    made = House(tmp_path)
-    made.write(RULES % 95)
-    yield made
-    await made.stop()
+async def house(house: House, clock: Clock) -> House:
+    house.write(RULES % 95)
+    return house
 
 
 class Fleet:

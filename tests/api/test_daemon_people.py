@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import aiohttp
 import bcrypt
 import pytest
-from test_daemon import House
+from house import House
 
 from hbd.daemon import Daemon
 from hbd.errors import StorageError
@@ -19,13 +18,6 @@ HASH = bcrypt.hashpw(b"secret", bcrypt.gensalt(4)).decode()
 OTHER_HASH = bcrypt.hashpw(b"another", bcrypt.gensalt(4)).decode()
 ALICE = f'users:\n  alice: {{admin: true, password: "{HASH}"}}\n'
 BOTH = ALICE + f'  bob: {{password: "{HASH}"}}\n'
-
-
-@pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    made = House(tmp_path)
-    yield made
-    await made.stop()
 
 
 @pytest.fixture

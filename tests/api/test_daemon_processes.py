@@ -7,12 +7,11 @@ import itertools
 import json
 import time
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any, cast
 
 import aiohttp
 import pytest
-from test_daemon import House, report
+from house import House, report
 
 from hbc import wire
 from hbd.config import Config
@@ -33,13 +32,6 @@ ENTRY = Entry(time=0.0, user="", via="cli", action="test")
 COUNT = "watched_processes.nginx.count"
 RESTARTS = "watched_processes.nginx.restarts"
 _seqs = itertools.count(1)
-
-
-@pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    made = House(tmp_path)
-    yield made
-    await made.stop()
 
 
 @pytest.fixture

@@ -5,26 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import aiohttp
-import pytest
-from test_daemon import House
+from house import House
 
 from hbc import wire
 from hbd.daemon import Daemon
 from hbd.model import State
 
 REPORT = {"cpu_usage": 1, "memory_usage": 2, "disk_usage": []}
-
-
-@pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    made = House(tmp_path)
-    yield made
-    await made.stop()
 
 
 async def put(daemon: Daemon, **terms: Any) -> Any:

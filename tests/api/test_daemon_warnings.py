@@ -2,37 +2,7 @@
 
 import pytest
 
-from hbd import config as configuration
-from hbd.daemon import Daemon
-
 ADMIN = "users: {root: {role: admin}}\n"
-
-
-class House:
-    """A folder with a config file, and the daemon that lives there."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.file = folder / "hbd.yaml"
-        self.daemon = None
-
-    def write(self, text):
-        self.file.write_text(f"database: {self.folder}/hbd.db\nhbd_port: 0\nhb_port: 0\nws_port: 0\n{text}")
-        self.file.chmod(0o600)
-
-    async def start(self, text):
-        self.write(text)
-        self.daemon = Daemon(configuration.load(self.file))
-        await self.daemon.start()
-        return self.daemon
-
-
-@pytest.fixture
-async def house(tmp_path):
-    made = House(tmp_path)
-    yield made
-    if made.daemon is not None:
-        await made.daemon.stop()
 
 
 @pytest.mark.parametrize(

@@ -6,14 +6,12 @@ import random
 import time
 from typing import Any
 
-import msgspec
 import pytest
 from alarms import alarm
+from stored_samples import keep
 from world import WALL, Api, World
 
-from hbd.model import Report, Sample
 from hbd.rollups import Column
-from hbd.store import Turn
 
 BASE = "/api/0/grafana"
 ODD: list[Any] = [
@@ -100,9 +98,7 @@ async def test_what_all_targets_of_a_panel_stand_for_is_counted_together(api: Ap
 async def put(world: World, metrics: int) -> None:
     """One sample that old that it is told as rollups."""
     host, at = await world.enrol("big"), time.time() - 7200
-    sample = Sample("own", at, {f"m{number}": number for number in range(metrics)})
-    body = msgspec.json.encode([{"plugin": "own", "time": at, "data": sample.data}])
-    await world.store.record(Turn(reports=[(Report(host.id, "a" * 16, 1, (sample,), body), at)]))
+    await keep(world.store, host, "own", {at: {f"m{number}": number for number in range(metrics)}})
 
 
 @pytest.mark.parametrize(

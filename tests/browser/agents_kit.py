@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
-from urllib.parse import quote
 
 import pytest_asyncio
-from fed import PASSWORD, FedDaemon
-from playwright.async_api import Page, expect
+from fed import FedDaemon
 
 from hbd.remote.frames import OfferedCommand, OfferedRoot, Offers, Policy
 
@@ -26,26 +23,11 @@ ALLOWED = Policy(
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def fleet(fed: FedDaemon) -> AsyncIterator[FedDaemon]:
-    """A daemon with an admin (alice), an operator (olga) and a viewer (bob), who monitors one of two hosts."""
-    await fed.user("alice", "admin")
-    await fed.user("olga", "operator")
-    await fed.user("bob")
-    web = await fed.enrol("web", owner="alice", monitors=("bob",))
+async def fleet(people: FedDaemon) -> FedDaemon:
+    """The same people; more is known of the host that bob monitors."""
+    web = people.hosts.require("web")
     web.os, web.agent_version, web.agent_tags, web.tags = "Debian 13", "0.9.0", ["prod"], ["prod"]
-    await fed.enrol("db", owner="alice")
-    yield fed
-
-
-async def sign_in(open_page: Any, fed: FedDaemon, name: str, path: str, **options: Any) -> Page:
-    page: Page = await open_page(f"{fed.origin}/login?next={quote(path)}", **options)
-    await page.get_by_label("User name").fill(name)
-    await page.get_by_label("Password", exact=True).fill(PASSWORD)
-    await page.get_by_role("button", name="Sign in", exact=True).click()
-    await expect(page).to_have_url(fed.origin + path)
-    if options.get("scripts", True):
-        await expect(page.locator("#feed")).to_have_text("live")
-    return page
+    return people
 
 
 def feed_numbers(fed: FedDaemon, name: str = "web") -> None:

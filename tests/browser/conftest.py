@@ -15,6 +15,7 @@ import pytest
 import pytest_asyncio
 from agents_kit import fleet
 from fed import FedDaemon
+from people_kit import some_people
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 ELSEWHERE = "hbd.test"  # leads here too, but the browser takes it for another machine
@@ -36,7 +37,7 @@ expect.set_options(timeout=15_000)
 
 OpenPage = Callable[..., Awaitable[Page]]
 
-__all__ = ["fleet"]  # a fixture
+__all__ = ["fleet", "some_people"]  # fixtures
 
 
 @pytest.fixture(scope="session")

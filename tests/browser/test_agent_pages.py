@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from agents_kit import sign_in
 from conftest import OpenPage
 from fed import FedDaemon
 from msgspec.structs import replace
 from playwright.async_api import Locator, Page, expect
+from signing_in import sign_in
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from itertools import count
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -11,12 +10,11 @@ import msgspec
 import pytest
 from conftest import NO_DAEMON, OpenPage
 from fed import FedDaemon
-from looks import violations
+from looks import loaded_bytes, overflows, violations
 from playwright.async_api import Page, expect
+from stored_samples import keep
 
 from hbd.hosts import Host
-from hbd.model import Report, Sample
-from hbd.store import Turn
 from hbd.web import paint
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -25,18 +23,11 @@ CPU = "metric=cpu_monitor.cpu_percent"
 HERE = "/history?host=alpha"
 LOAD_BYTES = 200 * 1024
 HOSTILE = '"><img src=x onerror="document.title=1"></script><script>document.title=1</script>'
-sequences = count(1)
 
 
 async def remember(fed: FedDaemon, host: Host, plugin: str, values: dict[float, dict[str, Any]]) -> None:
     """values: seconds ago → data. The newest is what the host says now, too."""
-    reports = []
-    for ago, data in sorted(values.items(), reverse=True):
-        at = fed.now.wall - ago
-        body = msgspec.json.encode([{"plugin": plugin, "time": at, "data": data}])
-        report = Report(host.id, "ab" * 8, next(sequences), (Sample(plugin, at, data),), body)
-        reports.append((report, at))
-    await fed.store.record(Turn(reports=reports))
+    await keep(fed.store, host, plugin, {fed.now.wall - ago: data for ago, data in values.items()})
     fed.sample(host, plugin, values[min(values)])
 
 
@@ -271,15 +262,14 @@ async def test_history_fits_a_small_phone(fed: FedDaemon, open_page: OpenPage) -
     await watched(fed)
     page = await open_page(fed.origin + HERE, width=360, height=740)
     await expect(page.locator(".plot canvas")).to_have_count(2)
-    assert await page.evaluate("document.documentElement.scrollWidth") <= 360
+    assert not await overflows(page)
 
 
 async def test_first_load_with_charts_is_small(fed: FedDaemon, open_page: OpenPage) -> None:
     await watched(fed)
     page = await open_page(fed.origin + HERE)
     await expect(page.locator("#feed")).to_have_text("live")
-    sizes = await page.evaluate("performance.getEntries().map(entry => entry.encodedBodySize ?? 0)")
-    assert 0 < sum(sizes) <= LOAD_BYTES
+    assert 0 < await loaded_bytes(page) <= LOAD_BYTES
 
 
 async def test_cards_and_columns_of_plugins_lead_to_their_history(fed: FedDaemon, open_page: OpenPage) -> None:

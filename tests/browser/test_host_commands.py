@@ -6,10 +6,11 @@ import asyncio
 
 import msgspec
 import pytest
-from agents_kit import ALLOWED, offer, sent_command, sign_in
+from agents_kit import ALLOWED, offer, sent_command
 from conftest import OpenPage
 from fed import FedDaemon
 from playwright.async_api import expect
+from signing_in import sign_in
 
 from hbd.remote.frames import Output, Policy, Result, Started
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from agents_kit import ALLOWED, feed_numbers, offer, sign_in
+from agents_kit import ALLOWED, feed_numbers, offer
 from conftest import OpenPage
 from fed import FedDaemon
 from playwright.async_api import Locator, Page, Route, expect
+from signing_in import sign_in
 
 from hbd.processes import Watched
 from hbd.remote.frames import OfferedCommand, Policy

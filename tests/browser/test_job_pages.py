@@ -9,12 +9,12 @@ from contextlib import suppress
 
 import pytest
 import pytest_asyncio
-from agents_kit import sign_in
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from conftest import OpenPage
 from fed import FedDaemon
 from playwright.async_api import Locator, Page, expect
+from signing_in import sign_in
 
 from hbd.config import Config
 from hbd.config.structs import ScrapeJob

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 import pytest_asyncio
-from agents_kit import ALLOWED, feed_numbers, offer, sign_in
+from agents_kit import ALLOWED, feed_numbers, offer
 from conftest import OpenPage
 from fed import FedDaemon
-from looks import violations
+from looks import FIRST_LOAD_BYTES, loaded_bytes, overflows, violations, with_dialogs
 from playwright.async_api import expect
+from signing_in import sign_in
 
 from hbd.job_schedule import Timing
 from hbd.model import Family
@@ -18,7 +19,6 @@ from hbd.store.audit import Entry
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-FIRST_LOAD_BYTES = 120 * 1024
 TABS = ("commands", "logs", "processes", "jobs", "reports", "policy", "settings")
 PATHS = [
     *("/agents", "/agents/deploy", "/agent/web", "/agent/web?tab=processes&process=1"),
@@ -62,29 +62,18 @@ async def test_agent_pages_open_while_there_are_no_users(fed: FedDaemon, open_pa
 @pytest.mark.parametrize("path", PATHS)
 async def test_axe_finds_nothing_on_agent_pages(busy: FedDaemon, open_page: OpenPage, path: str, theme: str) -> None:
     page = await sign_in(open_page, busy, "alice", path, theme=theme)
-    assert await violations(page) == []
-    for opener in DIALOGS.get(path, []):
-        await page.locator(opener).first.click()
-        await expect(page.locator("dialog[open]")).to_be_visible()
+    async for _ in with_dialogs(page, DIALOGS.get(path, [])):
         assert await violations(page) == []
-        await page.keyboard.press("Escape")
 
 
 @pytest.mark.parametrize("path", PATHS)
 async def test_no_agent_page_scrolls_sideways_on_a_small_phone(busy: FedDaemon, open_page: OpenPage, path: str) -> None:
     page = await sign_in(open_page, busy, "alice", path, width=360, height=740)
-    for opener in ["", *DIALOGS.get(path, [])]:
-        if opener:
-            await page.locator(opener).first.click()
-            await expect(page.locator("dialog[open]")).to_be_visible()
-        assert await page.evaluate("document.documentElement.scrollWidth") <= 360
-        wide = "[...document.querySelectorAll('dialog[open]')].some(box => box.scrollWidth > box.clientWidth)"
-        assert not await page.evaluate(wide)
-        await page.keyboard.press("Escape")
+    async for _ in with_dialogs(page, DIALOGS.get(path, [])):
+        assert not await overflows(page)
 
 
 @pytest.mark.parametrize("path", PATHS)
 async def test_first_load_of_agent_pages_is_small(busy: FedDaemon, open_page: OpenPage, path: str) -> None:
     page = await sign_in(open_page, busy, "alice", path)
-    sizes = await page.evaluate("performance.getEntries().map(entry => entry.encodedBodySize ?? 0)")
-    assert 0 < sum(sizes) <= FIRST_LOAD_BYTES
+    assert 0 < await loaded_bytes(page) <= FIRST_LOAD_BYTES

@@ -9,7 +9,8 @@ import pytest_asyncio
 from conftest import OpenPage
 from fed import FedDaemon
 from playwright.async_api import Page, expect
-from test_notification_pages import channel, delivered, entry, give_up, people, sign_in
+from signing_in import sign_in
+from test_notification_pages import channel, delivered, entry, give_up
 
 from hbd.hushes import Silence
 from hbd.matching import Matcher
@@ -17,8 +18,6 @@ from hbd.model import Level
 from hbd.routing import Route
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-__all__ = ["people"]
 
 EVIL = """<img src=x onerror="document.title='owned'">"""
 QUOTES = """"'><svg onload=document.title='owned'>"""

@@ -6,15 +6,15 @@ import re
 import time
 from collections.abc import AsyncIterator
 from typing import Any
-from urllib.parse import quote
 
 import pytest
 import pytest_asyncio
 from aiohttp import web
 from conftest import OpenPage
-from fed import PASSWORD, FedDaemon
-from looks import violations
+from fed import FedDaemon
+from looks import FIRST_LOAD_BYTES, loaded_bytes, overflows, violations, with_dialogs
 from playwright.async_api import Locator, Page, expect
+from signing_in import sign_in
 
 from hbd.access import Identity
 from hbd.config import Config
@@ -29,7 +29,6 @@ from hbd.store.notices import Delivery, Item
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-FIRST_LOAD_BYTES = 120 * 1024
 PATHS = ["/channels", "/channels?channel=hook", "/routes", "/silences"]
 
 
@@ -57,28 +56,6 @@ async def receiver() -> AsyncIterator[Receiver]:
     found.url = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
     yield found
     await runner.cleanup()
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def people(fed: FedDaemon) -> AsyncIterator[FedDaemon]:
-    """A daemon with an admin (alice), an operator (olga) and a viewer (bob), who monitors one of two hosts."""
-    await fed.user("alice", "admin")
-    await fed.user("olga", "operator")
-    await fed.user("bob")
-    await fed.enrol("web", owner="alice", monitors=("bob",))
-    await fed.enrol("db", owner="alice")
-    yield fed
-
-
-async def sign_in(open_page: OpenPage, fed: FedDaemon, name: str, path: str, **options: Any) -> Page:
-    page = await open_page(f"{fed.origin}/login?next={quote(path)}", **options)
-    await page.get_by_label("User name").fill(name)
-    await page.get_by_label("Password", exact=True).fill(PASSWORD)
-    await page.get_by_role("button", name="Sign in", exact=True).click()
-    await expect(page).to_have_url(fed.origin + path)
-    if options.get("scripts", True):
-        await expect(page.locator("#feed")).to_have_text("live")
-    return page
 
 
 async def channel(fed: FedDaemon, name: str, owner: str = "alice", **given: Any) -> None:
@@ -558,12 +535,8 @@ async def test_axe_finds_nothing_on_notification_pages(
     busy: FedDaemon, open_page: OpenPage, path: str, theme: str
 ) -> None:
     page = await sign_in(open_page, busy, "alice", path, theme=theme)
-    assert await violations(page) == []
-    for opener in DIALOGS[path]:
-        await page.locator(opener).first.click()
-        await expect(page.locator("dialog[open]")).to_be_visible()
+    async for _ in with_dialogs(page, DIALOGS[path]):
         assert await violations(page) == []
-        await page.keyboard.press("Escape")
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -571,18 +544,11 @@ async def test_no_notification_page_scrolls_sideways_on_a_small_phone(
     busy: FedDaemon, open_page: OpenPage, path: str
 ) -> None:
     page = await sign_in(open_page, busy, "alice", path, width=360, height=740)
-    for opener in ["", *DIALOGS[path]]:
-        if opener:
-            await page.locator(opener).first.click()
-            await expect(page.locator("dialog[open]")).to_be_visible()
-        assert await page.evaluate("document.documentElement.scrollWidth") <= 360
-        wide = "[...document.querySelectorAll('dialog[open]')].some(box => box.scrollWidth > box.clientWidth)"
-        assert not await page.evaluate(wide)
-        await page.keyboard.press("Escape")
+    async for _ in with_dialogs(page, DIALOGS[path]):
+        assert not await overflows(page)
 
 
 @pytest.mark.parametrize("path", PATHS)
 async def test_first_load_of_notification_pages_is_small(busy: FedDaemon, open_page: OpenPage, path: str) -> None:
     page = await sign_in(open_page, busy, "alice", path)
-    sizes = await page.evaluate("performance.getEntries().map(entry => entry.encodedBodySize ?? 0)")
-    assert 0 < sum(sizes) <= FIRST_LOAD_BYTES
+    assert 0 < await loaded_bytes(page) <= FIRST_LOAD_BYTES

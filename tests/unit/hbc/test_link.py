@@ -1,150 +1,25 @@
+"""The link to a server: what is said over it, which server is taken, and what becomes of reports."""
+
 from __future__ import annotations
 
 import asyncio
 import json
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
-from websockets.asyncio.client import ClientConnection
-from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.datastructures import Headers
-from websockets.exceptions import ConnectionClosed
-from websockets.http11 import Response
+from link_kit import KEY, NONCE, RUN, Agent, Daemon, Frame, a_daemon, another_daemon, first_pause, running, until
+from websockets.asyncio.server import ServerConnection
 
 import hbc.greeting
 import hbc.link
 from hbc.greeting import link_url
-from hbc.link import Backoff, Link, report_frame
-from hbc.outbox import Outbox
+from hbc.link import Backoff, report_frame
 from hbc.segment import Entry
-from hbc.spool import Spool
-from hbc.wire import LINK_PATH, PROTOCOL, Hello, Welcome, agent_proof, daemon_proof, key_hash, key_id
+from hbc.wire import LINK_PATH, agent_proof, key_hash, key_id
 
-RUN = "00112233445566aa"
-KEY, NONCE = "5f" * 32, "0" * 32
-Frame = dict[str, Any]
-Answer = Callable[[ServerConnection, Frame], Awaitable[None]]
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10.0):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
-class Daemon:
-    """A WebSocket server that keeps what it is told and answers as the test says."""
-
-    def __init__(self) -> None:
-        self.frames: list[Frame] = []
-        self.paths: list[str] = []
-        self.sockets: list[ServerConnection] = []
-        self.closed = 0
-        self.welcome: Frame = {"type": "welcome", "protocol": 1, "version": "9", "host": "web1", "heartbeat_port": 0}
-        self.welcome_text = ""
-        self.answer: Answer = self.ack
-        self.hashed: bytes | None = None
-        """of the key that this server knows"""
-        self.server: Server | None = None
-        self.port = 0
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def of(self, kind: str) -> list[Frame]:
-        return [frame for frame in self.frames if frame["type"] == kind]
-
-    async def start(self, **options: Any) -> None:
-        self.server = await serve(self._talk, "127.0.0.1", self.port, **options)
-        self.port = next(iter(self.server.sockets)).getsockname()[1]
-
-    async def stop(self) -> None:
-        if self.server is not None:
-            self.server.close()
-            await self.server.wait_closed()
-            self.server = None
-
-    async def ack(self, socket: ServerConnection, frame: Frame) -> None:
-        await socket.send(json.dumps({"type": "ack", "run_id": frame["run_id"], "seqs": [frame["seq"]]}))
-
-    async def _talk(self, socket: ServerConnection) -> None:
-        assert socket.request is not None
-        self.paths.append(socket.request.path)
-        self.sockets.append(socket)
-        async for text in socket:
-            frame = json.loads(text)
-            self.frames.append(frame)
-            if frame["type"] == "hello" and self.hashed is not None:
-                proof = daemon_proof(self.hashed, frame["nonce"], NONCE)
-                await socket.send(json.dumps({"type": "challenge", "nonce": NONCE, "proof": proof}))
-            elif frame["type"] in ("hello", "proof"):
-                await socket.send(self.welcome_text or json.dumps(self.welcome))
-            elif frame["type"] == "report":
-                await self.answer(socket, frame)
-        self.closed += 1
-
-
-class Agent:
-    """A link with its outbox, and what it told us."""
-
-    def __init__(self, path: Path, *servers: str, key: str | None = None) -> None:
-        self.spool = Spool(path, max_bytes=1 << 24, max_age=1e6)
-        self.spool.open(now=0.0, wall=0.0)
-        self.outbox = Outbox(self.spool)
-        self.welcomes: list[tuple[str, Welcome]] = []
-        self.link = Link(
-            servers,
-            self.outbox,
-            hello=self.hello,
-            on_welcome=lambda server, welcome: self.welcomes.append((server, welcome)),
-            backoff=Backoff(lambda low, high: min(high, 0.02)),
-            hashed=lambda: None if key is None else key_hash(key),
-        )
-        self.seq = 0
-
-    def hello(self) -> Hello:
-        return Hello(
-            type="hello", protocol=PROTOCOL, version="1", name="web1", boot_id="b", run_id=RUN, time=1.0, interval=10.0,
-            event="started", capabilities=[], tags=[],
-        )  # fmt: skip
-
-    def measure(self, payload: bytes = b"[]") -> None:
-        self.seq += 1
-        self.outbox.put(self.spool.append(RUN, self.seq, 0.0, payload, 0.0))
-        self.link.wake()
-
-
-@asynccontextmanager
-async def running(agent: Agent) -> AsyncIterator[asyncio.Task[None]]:
-    task = asyncio.create_task(agent.link.run())
-    try:
-        yield task
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        agent.spool.close()
-
-
-@pytest.fixture
-async def daemon() -> AsyncIterator[Daemon]:
-    daemon = Daemon()
-    await daemon.start()
-    yield daemon
-    await daemon.stop()
-
-
-@pytest.fixture
-async def other() -> AsyncIterator[Daemon]:
-    daemon = Daemon()
-    await daemon.start()
-    yield daemon
-    await daemon.stop()
+__all__ = ["a_daemon", "another_daemon"]
 
 
 # ----------------------------------------------------------------------------------------------------------- pure parts
@@ -355,19 +230,7 @@ async def test_refused_agent_waits_as_long_as_it_is_told(
     tmp_path: Path, daemon: Daemon, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     daemon.welcome = {"type": "refused", "code": "key", "reason": "the key was revoked", "retry": 120.0}
-    waits: list[float] = []
-    waiting = asyncio.Event()
-
-    async def pause(seconds: float) -> None:
-        waits.append(seconds)
-        waiting.set()
-        await asyncio.Event().wait()
-
-    agent = Agent(tmp_path, daemon.url)
-    monkeypatch.setattr(agent.link, "_pause", pause)
-    async with running(agent):
-        await asyncio.wait_for(waiting.wait(), 10.0)
-    assert 119.0 < waits[0] <= 150.0
+    assert 119.0 < await first_pause(Agent(tmp_path, daemon.url), monkeypatch) <= 150.0
     assert "the key was revoked (key)" in caplog.text
 
 
@@ -380,19 +243,7 @@ async def test_retry_after_of_a_busy_front_is_honoured(tmp_path: Path, monkeypat
         return response
 
     await daemon.start(process_request=full)
-    waits: list[float] = []
-    waiting = asyncio.Event()
-
-    async def pause(seconds: float) -> None:
-        waits.append(seconds)
-        waiting.set()
-        await asyncio.Event().wait()
-
-    agent = Agent(tmp_path, daemon.url)
-    monkeypatch.setattr(agent.link, "_pause", pause)
-    async with running(agent):
-        await asyncio.wait_for(waiting.wait(), 10.0)
-    assert 39.0 < waits[0] <= 50.0
+    assert 39.0 < await first_pause(Agent(tmp_path, daemon.url), monkeypatch) <= 50.0
     await daemon.stop()
 
 
@@ -425,141 +276,6 @@ async def test_frame_too_large_for_the_server_does_not_hold_up_the_others(tmp_pa
     assert {frame["seq"] for frame in daemon.of("report")} == set(range(1, 20)) - {3}
     assert agent.outbox.rejected == 1
     await daemon.stop()
-
-
-# ------------------------------------------------------------------------------------------------------ hostile servers
-
-
-@pytest.mark.parametrize(
-    ("status", "headers"),
-    [
-        (302, [("Location", "http://[::1")]),
-        (302, [("Location", "http://a/"), ("Location", "http://b/")]),
-        (302, [("Location", "ws://a..b/")]),
-        (302, [("Location", f"ws://{'a' * 70}.example/")]),
-        (302, [("Location", "http://a:99999/")]),
-        (301, [("Location", "/elsewhere")]),
-        (503, [("Retry-After", "5"), ("Retry-After", "6")]),
-        (503, [("Retry-After", "tomorrow")]),
-    ],
-)
-async def test_odd_http_answer_is_a_failed_server(
-    tmp_path: Path, other: Daemon, caplog: pytest.LogCaptureFixture, status: int, headers: list[tuple[str, str]]
-) -> None:
-    answer = Response(status, "odd", Headers([*headers, ("Content-Length", "0")]))
-    async with serve(other._talk, "127.0.0.1", 0, process_request=lambda *_: answer) as odd:
-        agent = Agent(tmp_path, f"http://127.0.0.1:{next(iter(odd.sockets)).getsockname()[1]}", other.url)
-        async with running(agent):
-            await until(lambda: agent.link.connected)
-    assert agent.welcomes[0][0] == other.url
-    assert f"the server answered {status}" in caplog.text
-
-
-async def test_redirect_is_not_followed(tmp_path: Path, other: Daemon, caplog: pytest.LogCaptureFixture) -> None:
-    asked = 0
-
-    def elsewhere(socket: ServerConnection, request: Any) -> Any:
-        nonlocal asked
-        asked += 1
-        response = socket.respond(HTTPStatus.FOUND, "")
-        response.headers["Location"] = other.url
-        return response
-
-    async with serve(other._talk, "127.0.0.1", 0, process_request=elsewhere) as server:
-        agent = Agent(tmp_path, f"http://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}")
-        async with running(agent):
-            await until(lambda: asked >= 2)
-    assert other.paths == []
-    assert "the server answered 302" in caplog.text
-
-
-async def test_server_that_nothing_foresaw_counts_as_failed(
-    tmp_path: Path, other: Daemon, caplog: pytest.LogCaptureFixture
-) -> None:
-    agent = Agent(tmp_path, "http://mon..example:50004", other.url)
-    async with running(agent):
-        await until(lambda: agent.link.connected)
-    assert agent.welcomes[0][0] == other.url
-    assert "http://mon..example:50004: unexpected: " in caplog.text
-
-
-async def test_chatter_in_place_of_a_welcome_is_a_failed_server(tmp_path: Path, daemon: Daemon, other: Daemon) -> None:
-    async def chatter(socket: ServerConnection) -> None:
-        try:
-            while True:
-                await socket.send("{}")
-                await asyncio.sleep(0)  # else sending holds the loop, which the agent shares
-        except ConnectionClosed:
-            pass
-
-    async with serve(chatter, "127.0.0.1", 0) as server:
-        agent = Agent(tmp_path, f"http://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}", other.url)
-        async with running(agent):
-            await until(lambda: agent.link.connected)
-    assert agent.welcomes[0][0] == other.url
-
-
-async def test_server_that_sends_garbage_is_left_for_the_next(
-    tmp_path: Path, daemon: Daemon, other: Daemon, caplog: pytest.LogCaptureFixture
-) -> None:
-    async def garbage(socket: ServerConnection, frame: Frame) -> None:
-        for _ in range(1000):
-            await socket.send("garbage")
-
-    daemon.answer = garbage
-    agent = Agent(tmp_path, daemon.url, other.url)
-    agent.measure()
-    async with running(agent):
-        await until(lambda: agent.spool.records == 0)
-    assert [server for server, _ in agent.welcomes] == [daemon.url, other.url]
-    assert caplog.text.count("makes no sense") == 1
-
-
-async def test_frames_that_lie_ready_do_not_keep_the_rest_waiting(tmp_path: Path) -> None:
-    class Flood:
-        """A socket with a million frames ready, as if they had come at once."""
-
-        def __init__(self) -> None:
-            self.read = 0
-
-        async def __aiter__(self) -> AsyncIterator[str]:
-            while self.read < 1_000_000:
-                self.read += 1
-                yield '{"type":"from the future"}'
-
-    agent = Agent(tmp_path, "http://127.0.0.1:9")
-    flood = Flood()
-    reading = asyncio.create_task(agent.link._read(0, cast(ClientConnection, flood)))
-    for _ in range(10):
-        await asyncio.sleep(0)
-    reading.cancel()
-    await asyncio.gather(reading, return_exceptions=True)
-    assert 0 < flood.read <= 10
-    agent.spool.close()
-
-
-def test_busy_is_logged_once_until_reports_are_stored_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    agent = Agent(tmp_path, "http://127.0.0.1:9")
-    busy = {"type": "busy", "run_id": RUN, "seqs": [], "reason": "disk full", "retry": 0}
-    for _ in range(100):
-        agent.link._obey(busy)
-    assert caplog.text.count("disk full") == 1
-    agent.link._obey(busy | {"reason": "overloaded"})
-    assert caplog.text.count("overloaded") == 1
-    agent.measure()
-    agent.outbox.next(time.monotonic())
-    agent.link._obey({"type": "ack", "run_id": RUN, "seqs": [1]})
-    agent.link._obey(busy)
-    assert caplog.text.count("disk full") == 2
-    agent.spool.close()
-
-
-def test_busy_with_ever_new_reasons_fills_no_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    agent = Agent(tmp_path, "http://127.0.0.1:9")
-    for number in range(1000):
-        agent.link._obey({"type": "busy", "run_id": RUN, "seqs": [], "reason": f"reason {number}", "retry": 0})
-    assert caplog.text.count("cannot store reports") <= 10
-    agent.spool.close()
 
 
 # ------------------------------------------------------------------------------------------------------------- failover

@@ -2,6 +2,22 @@
 
 from __future__ import annotations
 
-from notifier_world import a_store, a_world
+from collections.abc import AsyncIterator
+from pathlib import Path
 
-__all__ = ["a_store", "a_world"]
+import pytest
+from notifier_world import a_world
+
+from hbd.stats import Stats
+from hbd.store import Store
+
+__all__ = ["a_world"]
+
+
+@pytest.fixture(name="store")
+async def a_store(tmp_path: Path) -> AsyncIterator[Store]:
+    """A database of its own, open."""
+    opened = Store(tmp_path / "hbd.db", Stats())
+    await opened.open()
+    yield opened
+    await opened.close()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,19 +13,10 @@ from hbd.config import Config
 from hbd.enrolment import Enrolment
 from hbd.errors import InvalidInput, NotFound, StorageError
 from hbd.hosts import Host, Hosts
-from hbd.stats import Stats
 from hbd.store import Store
 from hbd.store.audit import Entry
 
 ENTRY = Entry(time=1.0, user="root", via="cli", action="agent.test")
-
-
-@pytest.fixture(name="store")
-async def a_store(tmp_path: Path) -> AsyncIterator[Store]:
-    opened = Store(tmp_path / "hbd.db", Stats())
-    await opened.open()
-    yield opened
-    await opened.close()
 
 
 class Scene:

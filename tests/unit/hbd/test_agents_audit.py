@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
-import pytest
-
 from hbd.agent_register import AgentRegister
 from hbd.agents import Agents
 from hbd.config import Config
 from hbd.enrolment import Enrolment
 from hbd.hosts import Hosts
-from hbd.stats import Stats
 from hbd.store import Store
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    opened = Store(tmp_path / "hbd.db", Stats())
-    await opened.open()
-    yield opened
-    await opened.close()
 
 
 async def test_what_is_done_with_keys_and_hosts_is_told_with_who_did_it(store: Store) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from alerts_kit import CRITICAL, HOST, OK, PATH, WALL, WARNING, World, rule
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_alerts import CRITICAL, HOST, OK, PATH, WALL, WARNING, World, rule
 
 from hbd.alerts import AlertEvent, Flapping
 from hbd.model import Level

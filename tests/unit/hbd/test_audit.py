@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
-from pathlib import Path
+from collections.abc import Callable, Iterable
 
 import pytest
 
 from hbd import audit as module
+from hbd import gathered
 from hbd.audit import Audit
 from hbd.errors import StorageError
 from hbd.stats import Stats
@@ -16,14 +16,6 @@ from hbd.store import Store
 from hbd.store.audit import Entry
 
 NOW = 1_000_000.0
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    opened = Store(tmp_path / "hbd.db", Stats())
-    await opened.open()
-    yield opened
-    await opened.close()
 
 
 def entry(user: str = "bob", time: float = NOW) -> Entry:
@@ -77,8 +69,8 @@ async def test_what_the_disk_refused_is_counted_on(store: Store) -> None:
 async def test_what_the_disk_refused_is_tried_again_though_nothing_more_comes(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "WRITE_SECONDS", 0.0)
-    monkeypatch.setattr(module, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(gathered, "WRITE_SECONDS", 0.0)
+    monkeypatch.setattr(gathered, "RETRY_SECONDS", 0.0)
     audit = Audit(store, Stats())
     audit.note(entry())
     await refused(audit, store)

@@ -4,120 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from command_scene import DEADLINE, NOW, Scene, a_scene, entry, kinds
 
 from hbd.errors import Conflict, NotFound, StorageError, StorageFull, TooMany
-from hbd.hosts import Host, Hosts
 from hbd.remote import commands as module
-from hbd.remote.commands import Commands
-from hbd.remote.frames import Frame, OfferedCommand, Offers, Output, Policy, Result, Started
-from hbd.stats import Stats
-from hbd.store import Store
+from hbd.remote.frames import OfferedCommand, Output, Policy
 from hbd.store.audit import Entry
 from hbd.store.commands import Command
 
-NOW = 1_750_000_000.0
-DEADLINE = 10.0
-
-
-class Scene:
-    """The register on a real database, and the agent of one host. sent: the frames that went to it."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.now = NOW
-        self.sent: list[Frame] = []
-        self.hosts = Hosts()
-        self.host = Host(1, "web-1", "agent_0123456789ab")
-
-    async def open(self) -> None:
-        self.store = Store(self.path, Stats())
-        await self.store.open()
-        if not len(self.hosts):
-            id = await self.store.hosts.enrol(self.host.name, self.host.agent_id, [], None, NOW)
-            self.host = Host(id, self.host.name, self.host.agent_id)
-            self.hosts.add(self.host)
-        self.host.link = False
-        self.commands = Commands(self.store, self.hosts, Stats(), self._send, wall=lambda: self.now)
-        await self.commands.load()
-
-    async def close(self) -> None:
-        await self.commands.close()
-        await self.store.close()
-
-    async def restart(self) -> None:
-        """Of the daemon."""
-        await self.close()
-        await self.open()
-
-    def _send(self, host: Host, frame: Frame) -> bool:
-        if host.link:
-            self.sent.append(frame)
-        return host.link
-
-    async def link(self, journal: str = "one", **policy: Any) -> None:
-        self.host.link = True
-        self.commands.linked(self.host)
-        self.commands.offers(self.host, Offers(journal, Policy(**policy)))
-        await self.settle()
-
-    def unlink(self) -> None:
-        self.host.link = False
-
-    async def ask(self, type: str = "shell", **params: Any) -> Command:
-        command = await self.commands.queue(self.host, type, params, entry("command.queue"))
-        await self.settle()
-        return command
-
-    async def settle(self) -> None:
-        """Until nothing is under way."""
-        async with asyncio.timeout(DEADLINE):
-            while self.commands._under_way:
-                await asyncio.sleep(0.001)
-
-    async def start(self, id: str) -> None:
-        self.commands.started(self.host, Started(id))
-        await self.settle()
-
-    async def answer(self, id: str, **result: Any) -> None:
-        self.commands.answered(self.host, Result(**{"id": id, "status": "done", "exit_code": 0, **result}))
-        await self.settle()
-
-    async def pass_time(self, seconds: float) -> None:
-        self.now += seconds
-        self.commands.look(self.now)
-        await self.settle()
-
-    async def state(self, id: str) -> tuple[str, str]:
-        """Status and reason, which memory and disk agree upon."""
-        command = await self.commands.get(self.host, id)
-        assert command == await self.store.commands.find(self.host.id, id)
-        return command.status, command.reason
-
-    async def audit(self) -> list[tuple[str, str, str, str]]:
-        """The oldest first."""
-        entries = await self.store.audit.recent(100)
-        return [(each.action, each.user, each.outcome, each.detail) for each in reversed(entries)]
-
-
-def entry(action: str, user: str = "alice") -> Entry:
-    return Entry(time=NOW, user=user, via="session", action=action, object="host web-1")
-
-
-@pytest.fixture
-async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
-    made = Scene(tmp_path / "hbd.db")
-    await made.open()
-    yield made
-    await made.close()
-
-
-def kinds(scene: Scene) -> list[tuple[str, str]]:
-    return [(frame["type"], frame["id"]) for frame in scene.sent]
+__all__ = ["a_scene"]
 
 
 # ------------------------------------------------------------------------------------------------------- delivery
@@ -499,79 +398,6 @@ async def test_the_story_of_a_command_that_is_over_is_its_output_and_its_result(
         ("output", "err"),
         ("result", ""),
     ]
-
-
-# ---------------------------------------------------------------------------------------- agents of the other system
-
-
-class Channel:
-    def __init__(self) -> None:
-        self.sent: list[Frame] = []
-
-    def send(self, frame: Frame) -> bool:
-        self.sent.append(frame)
-        return True
-
-
-async def test_an_agent_of_the_other_system_gets_what_waits_when_it_connects(scene: Scene) -> None:
-    command, channel = await scene.ask("ping"), Channel()
-    scene.commands.attach(scene.host, channel, ["ping", "shell"])
-    await scene.settle()
-    assert [frame["id"] for frame in channel.sent] == [command.id]
-    await scene.answer(command.id)
-    assert await scene.state(command.id) == ("done", "")
-    heard = scene.commands.heard(scene.host)
-    assert heard is not None and (heard.policy, heard.names) == (None, ("ping", "shell"))
-
-
-async def test_nothing_is_sent_twice_to_an_agent_without_a_record(scene: Scene) -> None:
-    channel = Channel()
-    scene.commands.attach(scene.host, channel)
-    command = await scene.ask("ping", timeout=10)
-    scene.commands.detach(scene.host, channel)
-    scene.commands.attach(scene.host, channel)
-    await scene.settle()
-    assert len(channel.sent) == 1
-    await scene.pass_time(70.0)
-    assert await scene.state(command.id) == ("timeout", "outcome unknown: the agent did not answer")
-    await scene.answer(command.id)
-    assert await scene.state(command.id) == ("done", "")
-
-
-async def test_what_waits_is_handed_out_once_with_the_reply_to_a_report(scene: Scene) -> None:
-    command = await scene.ask("ping")
-    taken = await asyncio.gather(*(scene.commands.take(scene.host) for _ in range(3)))
-    assert [frame["id"] for frames in taken for frame in frames] == [command.id]
-
-
-async def test_what_the_disk_did_not_take_as_delivered_does_not_leave_with_the_reply(scene: Scene, monkeypatch) -> None:
-    first, second = await scene.ask("ping"), await scene.ask("ping")
-    save, works = scene.store.commands.save, iter([True])
-
-    async def once(*arguments: Any) -> None:
-        if not next(works, False):
-            raise StorageFull("no space")
-        await save(*arguments)
-
-    monkeypatch.setattr(scene.store.commands, "save", once)
-    assert [frame["id"] for frame in await scene.commands.take(scene.host)] == [first.id]
-    monkeypatch.undo()
-    assert [frame["id"] for frame in await scene.commands.take(scene.host)] == [second.id]
-
-
-async def test_a_command_that_left_to_such_an_agent_cannot_be_taken_back(scene: Scene) -> None:
-    command = await scene.ask("ping")
-    await scene.commands.take(scene.host)
-    with pytest.raises(Conflict, match="takes nothing back"):
-        await scene.commands.cancel(scene.host, command.id, entry("command.cancel"))
-
-
-async def test_our_own_agent_goes_before_another_on_the_same_host(scene: Scene) -> None:
-    channel = Channel()
-    scene.commands.attach(scene.host, channel)
-    await scene.link()
-    await scene.ask("ping")
-    assert (len(scene.sent), channel.sent, await scene.commands.take(scene.host)) == (1, [], [])
 
 
 # ------------------------------------------------------------------------------------------------------ bad numbers

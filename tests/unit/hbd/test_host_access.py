@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,19 +14,10 @@ from hbd.config.structs import User as ConfigUser
 from hbd.errors import Conflict, StorageError
 from hbd.host_access import Access, HostAccess
 from hbd.hosts import Host
-from hbd.stats import Stats
 from hbd.store import Store
 from hbd.store.audit import Entry
 
 NOW = 1_000_000.0
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    opened = Store(tmp_path / "hbd.db", Stats())
-    await opened.open()
-    yield opened
-    await opened.close()
 
 
 @pytest.fixture

@@ -5,11 +5,12 @@ from zoneinfo import ZoneInfo
 import msgspec
 from notifier_world import CRITICAL, NOON, OK, WARNING, TellingWorld, Way
 
+from hbd.channel_line import FIRST_RETRY, MOST_ITEMS
 from hbd.channels.base import SendFailed
 from hbd.channels.webhook import MAX_PROBLEMS
 from hbd.config import Config
 from hbd.errors import StorageError
-from hbd.notifier import FIRST_RETRY, GIVE_UP_SECONDS, MOST_ITEMS
+from hbd.notice_sorting import GIVE_UP_SECONDS
 from hbd.routing import held
 from hbd.schedule import QuietHours
 

@@ -4,54 +4,17 @@ import asyncio
 
 import msgspec
 import pytest
+from one_host import START, OneHost, at
 
 from hbd.errors import InvalidInput, NotFound, StorageError
-from hbd.feed import Feed
-from hbd.hosts import Host, Hosts
-from hbd.model import Beat, Family, Heartbeat, Moment, Report, Sample, State
-from hbd.pipeline import Outcome, Pipeline, Source
-from hbd.presence import KnownConnection, Presence
-from hbd.rings import Rings
-from hbd.stats import Stats
-from hbd.store import Store
-from hbd.web.frames import WebSocketFrames
-from hbd.web.hostview import HostViews
+from hbd.model import Beat, Family, Heartbeat, Report, Sample, State
+from hbd.pipeline import Outcome, Source
+from hbd.presence import KnownConnection
 
-START = Moment(1_000_000.0, 1_000.0)
 RUN = "0123456789abcdef"
 
 
-def at(seconds):
-    return Moment(START.wall + seconds, START.mono + seconds)
-
-
-class World:
-    """A daemon's inner parts around one host."""
-
-    def __init__(self, path):
-        self.stats = Stats()
-        self.store = Store(path, self.stats)
-        self.hosts = Hosts()
-        self.presence = Presence(3.0, START)
-        self.rings = Rings(100)
-        views = HostViews(self.hosts, self.presence, self.rings)
-        self.feed = Feed(self.hosts, WebSocketFrames(views), self.stats)
-        self.pipeline = Pipeline(self.hosts, self.presence, self.rings, self.store, self.feed, self.stats)
-
-    async def open(self):
-        await self.store.open()
-        host_id = await self.store.hosts.enrol("web-1", "agent_1", [], None, START.wall)
-        self.host = Host(host_id, "web-1", "agent_1")
-        self.hosts.add(self.host)
-        self.presence.know(host_id, interval=10.0, now=START)
-        self.turns = asyncio.create_task(self.pipeline.run())
-        return self
-
-    async def close(self):
-        self.pipeline.close()
-        await self.turns
-        await self.store.close()
-
+class World(OneHost):
     def report(self, seq, time=START.wall, value=1.0, plugin="cpu_monitor"):
         data = {"cpu_percent": value}
         body = msgspec.json.encode([{"plugin": plugin, "time": time, "data": data}])

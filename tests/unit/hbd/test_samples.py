@@ -13,13 +13,10 @@ from hbd.store.samples import fold_rows
 
 
 @pytest.fixture
-async def store(tmp_path):
-    opened = Store(tmp_path / "hbd.db", Stats())
-    await opened.open()
-    await opened.hosts.enrol("web-1", "agent_1", [], None, 0.0)
-    await opened.hosts.enrol("web-2", "agent_2", [], None, 0.0)
-    yield opened
-    await opened.close()
+async def store(store):
+    await store.hosts.enrol("web-1", "agent_1", [], None, 0.0)
+    await store.hosts.enrol("web-2", "agent_2", [], None, 0.0)
+    return store
 
 
 def report(seq, time=None, host_id=1, run_id="a" * 16, plugin="cpu_monitor", shift=0.0):

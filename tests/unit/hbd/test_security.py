@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
 from hbd.access import Role
@@ -21,14 +18,6 @@ from hbd.store.audit import Entry
 NOW = 1_000_000.0
 ROOT = {"root": ConfigUser(admin=True)}
 BOTH = ROOT | {"dave": ConfigUser()}
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    opened = Store(tmp_path / "hbd.db", Stats())
-    await opened.open()
-    yield opened
-    await opened.close()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import bcrypt
 import pytest
@@ -20,14 +19,6 @@ from hbd.store.audit import Entry
 
 NOW = 1_000_000.0
 HERE = Visitor("192.0.2.1", "test")
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    opened = Store(tmp_path / "hbd.db", Stats())
-    await opened.open()
-    yield opened
-    await opened.close()
 
 
 @pytest.fixture

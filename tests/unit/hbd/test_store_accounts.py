@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -14,14 +13,6 @@ from hbd.store.accounts import AccessRow, SessionRow, TokenRow, UserRow
 from hbd.store.audit import Entry
 from hbd.store.database import migrate
 from hbd.store.migrations import migrations
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    opened = Store(tmp_path / "hbd.db", Stats())
-    await opened.open()
-    yield opened
-    await opened.close()
 
 
 def entry(action: str = "user.change", time: float = 1.0, **fields: str) -> Entry:

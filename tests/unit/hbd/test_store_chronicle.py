@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +9,6 @@ import pytest
 from hbd import chronicle
 from hbd.chronicle import Change
 from hbd.errors import StorageFull
-from hbd.stats import Stats
 from hbd.store import Store
 from hbd.store.chronicle import WINDOW_SECONDS, ChronicleTables, Run, Strand
 from hbd.store.database import Room
@@ -21,13 +18,10 @@ ANT, BEE = 1, 2
 
 
 @pytest.fixture(name="store")
-async def a_store(tmp_path: Path) -> AsyncIterator[Store]:
-    opened = Store(tmp_path / "hbd.db", Stats())
-    await opened.open()
+async def a_store(store: Store) -> Store:
     for name in ("ant", "bee"):
-        await opened.hosts.enrol(name, f"agent_{name}", [], None, 0.0)
-    yield opened
-    await opened.close()
+        await store.hosts.enrol(name, f"agent_{name}", [], None, 0.0)
+    return store
 
 
 @pytest.fixture(name="past")

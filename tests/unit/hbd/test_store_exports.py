@@ -19,14 +19,11 @@ BEGAN = 1_750_003_200.0  # when a window of four hours begins
 
 
 @pytest.fixture
-async def store(tmp_path):
-    opened = Store(tmp_path / "hbd.db", Stats())
-    await opened.open()
-    await opened.hosts.enrol("web-1", "agent_1", [], None, 0.0)
-    await opened.hosts.enrol("web-2", "agent_2", [], None, 0.0)
-    await opened.exports.begin(["there"])
-    yield opened
-    await opened.close()
+async def store(store):
+    await store.hosts.enrol("web-1", "agent_1", [], None, 0.0)
+    await store.hosts.enrol("web-2", "agent_2", [], None, 0.0)
+    await store.exports.begin(["there"])
+    return store
 
 
 async def record(store, *seqs, host_id=1, pad=0, at=None):

@@ -10,8 +10,7 @@ from hbd import history, rollup_bytes, rollups
 from hbd.errors import StorageError
 from hbd.model import Report, Sample
 from hbd.rollups import DAY, HOUR, MINUTE, QUARTER, coarsen, roll
-from hbd.stats import Stats
-from hbd.store import Store, Turn
+from hbd.store import Turn
 from hbd.store.history import RAW, pack_window
 
 BEGAN = 1_750_003_200.0  # the first second of a window of every tier but the longest
@@ -19,13 +18,10 @@ RUN = "a" * 16
 
 
 @pytest.fixture
-async def store(tmp_path):
-    opened = Store(tmp_path / "hbd.db", Stats())
-    await opened.open()
-    await opened.hosts.enrol("web-1", "agent_1", [], None, 0.0)
-    await opened.hosts.enrol("web-2", "agent_2", [], None, 0.0)
-    yield opened
-    await opened.close()
+async def store(store):
+    await store.hosts.enrol("web-1", "agent_1", [], None, 0.0)
+    await store.hosts.enrol("web-2", "agent_2", [], None, 0.0)
+    return store
 
 
 def data_at(time):

@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
 from hbd.errors import Conflict
-from hbd.stats import Stats
 from hbd.store import Store
 from hbd.store.together import write_together
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    opened = Store(tmp_path / "hbd.db", Stats())
-    await opened.open()
-    yield opened
-    await opened.close()
 
 
 async def names(store: Store) -> list[str]:

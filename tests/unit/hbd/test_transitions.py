@@ -1,56 +1,20 @@
 """Changes of state on their way to disk, and what is read of them."""
 
-import asyncio
-
 import pytest
+from one_host import START, OneHost, at
 
 from hbd.availability import Change, Unseen, timeline
 from hbd.errors import StorageError
-from hbd.feed import Feed
-from hbd.hosts import Host, Hosts
 from hbd.model import Beat, Family, Heartbeat, Moment, State, Transition
-from hbd.pipeline import Pipeline
-from hbd.presence import Presence
-from hbd.rings import Rings
-from hbd.stats import Stats
-from hbd.store import Store, Turn
+from hbd.store import Turn
 from hbd.store import transitions as module
-from hbd.web.frames import WebSocketFrames
-from hbd.web.hostview import HostViews
 
-START = Moment(1_000_000.0, 1_000.0)
 UP, OVERDUE, DOWN, UNKNOWN = State.UP, State.OVERDUE, State.DOWN, State.UNKNOWN
 DAY = 86_400.0
 
 
-def at(seconds):
-    return Moment(START.wall + seconds, START.mono + seconds)
-
-
-class World:
-    """The inner parts of a daemon around one host."""
-
-    def __init__(self, path):
-        stats = Stats()
-        self.store, self.hosts = Store(path, stats), Hosts()
-        self.presence, rings = Presence(3.0, START), Rings(10)
-        feed = Feed(self.hosts, WebSocketFrames(HostViews(self.hosts, self.presence, rings)), stats)
-        self.pipeline = Pipeline(self.hosts, self.presence, rings, self.store, feed, stats)
-        self.beats = 0
-
-    async def open(self):
-        await self.store.open()
-        host_id = await self.store.hosts.enrol("web-1", "agent_1", [], None, START.wall)
-        self.host = Host(host_id, "web-1", "agent_1")
-        self.hosts.add(self.host)
-        self.presence.know(host_id, interval=10.0, now=START)
-        self.turns = asyncio.create_task(self.pipeline.run())
-        return self
-
-    async def settle(self):
-        """Everything until now is written."""
-        self.pipeline.close()
-        await self.turns
+class World(OneHost):
+    beats = 0
 
     def beat(self, now):
         self.beats += 1
@@ -74,17 +38,13 @@ class World:
 async def world(tmp_path):
     opened = await World(tmp_path / "hbd.db").open()
     yield opened
-    await opened.settle()
-    await opened.store.close()
+    await opened.close()
 
 
 @pytest.fixture
-async def store(tmp_path):
-    opened = Store(tmp_path / "hbd.db", Stats())
-    await opened.open()
-    assert await opened.hosts.enrol("web-1", "agent_1", [], None, 0.0) == 1
-    yield opened
-    await opened.close()
+async def store(store):
+    assert await store.hosts.enrol("web-1", "agent_1", [], None, 0.0) == 1
+    return store
 
 
 def change(when, state, family=None, host_id=1):
