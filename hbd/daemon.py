@@ -7,6 +7,7 @@ import contextlib
 import gc
 import logging
 import socket
+import sqlite3
 import ssl
 import time
 from collections.abc import Awaitable, Coroutine, Sequence
@@ -35,7 +36,7 @@ from hbd.receivers.udp import HeartbeatProtocol
 from hbd.stats import Stats
 from hbd.store import Store
 from hbd.store.audit import Entry, Outcome
-from hbd.store.database import Room
+from hbd.store.database import Room, may_lose_commits
 from hbd.tls import Certificate, Pair
 from hbd.upkeep import Upkeep
 from hbd.watchdog import Watchdog
@@ -130,6 +131,12 @@ class Daemon:
         works = self.works
         try:
             await self.store.open()
+            if may_lose_commits(sqlite3.sqlite_version_info):
+                log.info(
+                    "SQLite %s: open %s with no other program while hbd runs",
+                    sqlite3.sqlite_version,
+                    self.config.database.name,
+                )
             await self._check_channels(self.config)
             await recall(works, self._started)
             await self.remote_writes.load()

@@ -129,10 +129,6 @@ class Database:
             migrate(self._connection, self.path, migrations())
             self._hold_log(held // 2)
             self._opened = {path: _identity(path) for path in (self.path, lock_path(self.path))}
-            if may_lose_commits(sqlite3.sqlite_version_info):
-                log.info(
-                    "SQLite %s: open %s with no other program while hbd runs", sqlite3.sqlite_version, self.path.name
-                )
         except sqlite3.Error as error:
             full = "; the disk is full" if self.room is not Room.ENOUGH else ""
             raise StorageError(f"{self.path}: {error}{full}") from error
