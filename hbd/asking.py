@@ -9,15 +9,21 @@ import pwd
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from hbd import config as configuration
 from hbd.config import Config
 from hbd.errors import Conflict, HbdError
+
+if TYPE_CHECKING:
+    from hbd.enrolment import Enrolment
+    from hbd.hosts import Hosts
+    from hbd.store import Store
 
 NEEDING = frozenset(("agent list", "backup", "settings export", "token list", "user list"))
 """commands that are of no use without a database"""
@@ -94,11 +100,10 @@ async def _offline(config: Config, command: str, arguments: dict[str, Any]) -> A
     from hbd.agent_register import AgentRegister
     from hbd.agents import Agents
     from hbd.backups import Backups
-    from hbd.daemon import open_offline
     from hbd.people import People
     from hbd.settings.register import SettingsRegister
 
-    store, enrolment, hosts = await open_offline(config)
+    store, enrolment, hosts = await _opened(config)
     try:
         if command.startswith("agent "):
             commands = Agents(AgentRegister(enrolment, hosts), hosts, store).commands()
@@ -113,6 +118,25 @@ async def _offline(config: Config, command: str, arguments: dict[str, Any]) -> A
         return await commands[command](**arguments)
     finally:
         await store.close()
+
+
+async def _opened(config: Config) -> tuple[Store, Enrolment, Hosts]:
+    """The database without a daemon; the caller closes the store. Raises HbdError."""
+    from hbd.enrolment import Enrolment
+    from hbd.hosts import Hosts
+    from hbd.stats import Stats
+    from hbd.store import Store
+
+    store, hosts = Store(config.database, Stats()), Hosts()
+    enrolment = Enrolment(hosts, store)
+    try:
+        await store.open()
+        await enrolment.load(config)
+    except BaseException:
+        with suppress(Exception):
+            await store.close()
+        raise
+    return store, enrolment, hosts
 
 
 def caller() -> str:

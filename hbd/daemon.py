@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import logging
 import socket
@@ -25,16 +24,12 @@ from hbd.channels import configured
 from hbd.companion import Companion
 from hbd.config import Config
 from hbd.control import Control
-from hbd.enrolment import Enrolment
 from hbd.errors import ConfigError, HbdError
 from hbd.exporters.sender import RemoteWrites
-from hbd.hosts import Hosts
 from hbd.model import Family, Moment
 from hbd.reach import WITHOUT_USERS, reach
 from hbd.recall import recall, refill
 from hbd.receivers.udp import HeartbeatProtocol
-from hbd.stats import Stats
-from hbd.store import Store
 from hbd.store.audit import Entry, Outcome
 from hbd.store.database import Room, may_lose_commits
 from hbd.tls import Certificate, Pair
@@ -443,17 +438,3 @@ def calm_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
-
-
-async def open_offline(config: Config) -> tuple[Store, Enrolment, Hosts]:
-    """The database without a daemon, for commands; the caller closes the store. Raises HbdError."""
-    store, hosts = Store(config.database, Stats()), Hosts()
-    enrolment = Enrolment(hosts, store)
-    try:
-        await store.open()
-        await enrolment.load(config)
-    except BaseException:
-        with contextlib.suppress(Exception):
-            await store.close()
-        raise
-    return store, enrolment, hosts
