@@ -23,13 +23,13 @@ async def test_a_receiver_that_takes_nothing_is_on_the_status_page_until_it_is_r
     await daemon.start()
     try:
         await daemon.store.hosts.enrol("web-1", "agent_1", [], None, 0.0)
+        await daemon.enrolment.load(config)  # before its sample: what comes of hosts that nobody knows is passed over
         await daemon.store.database.write(
             lambda db: db.execute(
                 "INSERT INTO samples (host_id, run_id, seq, received_at, time, shift, body)"
                 ' VALUES (1, \'a\', 1, 1, 1, 0, CAST(\'[{"plugin":"cpu_monitor","time":1,"data":{"a":1}}]\' AS BLOB))'
             )
         )
-        await daemon.enrolment.load(config)
         (told,) = [line for line in await failing(daemon) if line.startswith("remote_write")]
         assert told.startswith("remote_write.prom: the receiver has taken nothing since ")
         daemon.remote_writes.configure(Config())
