@@ -24,7 +24,7 @@ Answer = Callable[[ServerConnection, Frame], Awaitable[None]]
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10.0):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.005)
 
@@ -132,7 +132,7 @@ async def first_pause(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> float:
         await asyncio.Event().wait()
 
     monkeypatch.setattr(agent.link, "_pause", pause)
-    async with running(agent), asyncio.timeout(10.0):
+    async with running(agent), asyncio.timeout(30):
         return await asked
 
 

@@ -88,7 +88,7 @@ async def connected(client: NobaClient, daemon: Daemon, sockets: list[NobaSocket
 
 
 async def until(true: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not true():
             await asyncio.sleep(0.01)
 

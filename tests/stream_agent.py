@@ -47,7 +47,7 @@ class StreamAgent:
 
     async def idle(self) -> None:
         """Wait until it has let go of all streams."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while self.open:
                 await asyncio.sleep(0.01)
 

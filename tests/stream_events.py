@@ -14,7 +14,7 @@ class Events:
 
     async def next(self) -> dict[str, str]:
         """The next event: its ``data``, and ``event`` and ``id`` where it has them. Comments are passed over."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while True:
                 fields: dict[str, str] = {}
                 while (line := (await self._content.readline()).decode()) != "\n":

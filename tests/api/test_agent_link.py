@@ -204,7 +204,7 @@ async def test_the_config_says_how_often_a_host_reports(welcome):
 
 async def test_the_newest_link_of_a_host_takes_over(agent, welcome, connect, daemon):
     await (await connect()).hello(key=welcome["key"])
-    assert (await agent.socket.receive(timeout=10)).type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
+    assert (await agent.socket.receive(timeout=30)).type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
     assert len(daemon.links) == 1
 
 
@@ -229,7 +229,7 @@ async def test_an_agent_that_leaves_before_its_welcome_leaves_no_link_behind(dae
     monkeypatch.setattr(Link, "welcome", gone)
     agent = await connect()
     await agent.socket.send_str(json.dumps(HELLO | {"time": time.time()}))
-    assert (await agent.socket.receive(timeout=10)).type is not aiohttp.WSMsgType.TEXT
+    assert (await agent.socket.receive(timeout=30)).type is not aiohttp.WSMsgType.TEXT
     assert len(daemon.links) == 0
     assert not daemon.hosts.require("web-1").link
 
@@ -386,7 +386,7 @@ async def test_a_sample_of_too_many_bytes_is_rejected_and_the_others_are_taken(a
 async def test_an_interval_that_the_config_changes_is_told_by_a_new_hello(agent, welcome, daemon, connect):
     fresh = msgspec.structs.replace(daemon.config, hosts={"web-1": HostConfig(interval=3.0)})
     await asyncio.gather(*daemon.works.put_into_force(fresh, daemon.works.clock()))
-    closed = await agent.socket.receive(timeout=10)
+    closed = await agent.socket.receive(timeout=30)
     assert closed.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
     assert (await (await connect()).hello(key=welcome["key"]))["interval"] == 3.0
 
@@ -435,14 +435,14 @@ async def test_a_goodbye_is_told_in_the_journal(agent, welcome, daemon):
 
 async def test_a_frame_that_is_too_large_ends_the_link(agent, welcome):
     await agent.send("x" * (wire.MAX_FRAME_BYTES + 10))
-    closed = await agent.socket.receive(timeout=10)
+    closed = await agent.socket.receive(timeout=30)
     assert closed.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
     assert agent.socket.close_code == 1009
 
 
 async def test_a_revoked_key_ends_the_link(agent, welcome, daemon):
     await daemon.control._commands["agent revoke"](name="web-1")
-    closed = await agent.socket.receive(timeout=10)
+    closed = await agent.socket.receive(timeout=30)
     assert closed.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
 
 

@@ -116,5 +116,5 @@ async def test_open_pages_hear_of_it(api: Api, world: World) -> None:
     await alarm(world, await world.enrol("web1"))
     async with api.ws_connect("/hbd?types=alert,message") as ws:
         await acknowledge(api)
-        frames = [await ws.receive_json(timeout=10) for _ in range(2)]
+        frames = [await ws.receive_json(timeout=30) for _ in range(2)]
     assert {frame["type"] for frame in frames} == {"alert", "message"}

@@ -356,7 +356,7 @@ async def test_files_that_wait_for_their_destination_have_a_limit_together(
     await world.configure(Config(limits=Limits(max_upload_bytes=100_000)))
     waiting = [asyncio.create_task(post(api, headers, without_end())) for _ in range(2)]
     store = api.server.app[STORE]
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while sum(one.size for one in store._waiting) <= 100_000:
             await asyncio.sleep(0.01)
     monkeypatch.setattr("hbd.web.upload_form.MOST_STORED", 1)

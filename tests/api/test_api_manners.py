@@ -44,7 +44,7 @@ async def raw(api: Api, text: bytes) -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
     try:
         writer.write(text)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             return await reader.read()
     finally:
         writer.close()

@@ -248,5 +248,5 @@ async def test_open_pages_hear_of_alerts_that_a_silence_is_about(api: Api, world
     await alarm(world, await world.enrol("db1"))
     async with api.ws_connect("/hbd?types=alert") as ws:
         await make(api)
-        frame = await ws.receive_json(timeout=10)
+        frame = await ws.receive_json(timeout=30)
     assert (frame["type"], frame["data"]["hostname"], frame["data"]["level"]) == ("alert", "web1", Level.CRITICAL)

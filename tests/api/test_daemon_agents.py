@@ -76,13 +76,13 @@ async def greeted(session: aiohttp.ClientSession, key: str) -> aiohttp.ClientWeb
         tags=["its own"],
     )
     await link.send_str(json.dumps(hello))
-    assert (await link.receive_json(timeout=10))["type"] == "welcome"
+    assert (await link.receive_json(timeout=30))["type"] == "welcome"
     return link
 
 
 async def ended(link: aiohttp.ClientWebSocketResponse) -> int | None:
     """The code that a link is closed with; what comes before is passed over."""
-    while (await link.receive(timeout=10)).type is aiohttp.WSMsgType.TEXT:
+    while (await link.receive(timeout=30)).type is aiohttp.WSMsgType.TEXT:
         pass
     return link.close_code
 
@@ -141,7 +141,7 @@ async def test_what_is_done_stands_in_the_journal(session: aiohttp.ClientSession
         async with session.get("api/0/messages?host=db1") as answer:
             return [message["msg"] for message in await answer.json()]
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while len(await told()) < 3:
             await asyncio.sleep(0.02)
     assert await told() == ["the key was revoked", "the key was rotated", "enrolled"]

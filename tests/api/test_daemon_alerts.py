@@ -128,7 +128,7 @@ async def test_the_feed_tells_of_an_alert_and_of_its_end(house: House) -> None:
     async with aiohttp.ClientSession() as session, session.ws_connect(f"{daemon.urls[0]}hbd?types=alert") as ws:
         for seq, value in ((2, 95.5), (3, 10.0)):
             await cpu(daemon, value, seq)
-            message = await ws.receive_json(timeout=10)
+            message = await ws.receive_json(timeout=30)
             data = message["data"]
             level = "CRITICAL" if value > 90 else "OK"
             assert message["type"] == "alert"

@@ -168,7 +168,7 @@ async def test_on_a_socket_a_command_comes_at_once(
                 return dict(entry)
             await asyncio.sleep(0.02)
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         entry = await done()
     assert (entry["exit_code"], entry["stdout"]) == (0, "hello\n")
     assert (await reported(client))[1]["commands"] == []

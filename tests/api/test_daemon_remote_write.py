@@ -9,7 +9,7 @@ from hbd.daemon import Daemon
 
 async def failing(daemon):
     """The warnings, once the receiver is among them."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while not any(line.startswith("remote_write") for line in daemon.status().warnings):
             await asyncio.sleep(0.01)
     return daemon.status().warnings
@@ -33,7 +33,7 @@ async def test_a_receiver_that_takes_nothing_is_on_the_status_page_until_it_is_r
         (told,) = [line for line in await failing(daemon) if line.startswith("remote_write")]
         assert told.startswith("remote_write.prom: the receiver has taken nothing since ")
         daemon.remote_writes.configure(Config())
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while any(line.startswith("remote_write") for line in daemon.status().warnings):
                 await asyncio.sleep(0.01)
     finally:

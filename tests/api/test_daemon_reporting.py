@@ -66,7 +66,7 @@ async def test_an_agent_of_our_own_is_sent_away_too(house: House) -> None:
             await link.send_json(hello)
             assert json.loads(await link.receive_str(timeout=10))["type"] == "welcome"
             await put(daemon, enabled=False)
-            while (frame := await link.receive(timeout=10)).type is aiohttp.WSMsgType.TEXT:
+            while (frame := await link.receive(timeout=30)).type is aiohttp.WSMsgType.TEXT:
                 pass
             assert frame.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
         async with session.ws_connect(daemon.urls[0].rstrip("/") + wire.LINK_PATH) as link:
@@ -82,7 +82,7 @@ async def test_a_host_that_is_dead_when_it_is_switched_on_again_is_an_alert(hous
     host = daemon.hosts.require("web-1")
 
     async def until(true: Callable[[], bool]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while not true():
                 await asyncio.sleep(0.02)
 

@@ -91,7 +91,7 @@ async def test_an_agent_is_asked_over_its_link_and_answers_over_a_connection_of_
     socket = await agent.attach(frame)
     await socket.send_json({"type": "end"})
     assert await hearing == {"type": "end"}
-    assert (await socket.receive(timeout=10)).type is aiohttp.WSMsgType.CLOSE
+    assert (await socket.receive(timeout=30)).type is aiohttp.WSMsgType.CLOSE
 
 
 async def test_an_agents_refusal_comes_over_the_link(daemon: Daemon, agent: Agent) -> None:
@@ -105,7 +105,7 @@ async def test_an_agents_refusal_comes_over_the_link(daemon: Daemon, agent: Agen
 
 async def test_without_a_link_the_agent_is_offline(daemon: Daemon, agent: Agent) -> None:
     await daemon.links.drop(agent.host, "test")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while agent.host.link:
             await asyncio.sleep(0.01)
     with pytest.raises(Conflict, match="agent_offline"):
@@ -117,7 +117,7 @@ async def test_s09_a_key_that_is_worthless_ends_its_streams(daemon: Daemon, agen
     hearing = asyncio.create_task(heard(daemon, agent.host))
     socket = await agent.attach(await agent.asked())
     await getattr(daemon.agents, way)(agent.host, entry(f"agent.{way}"))
-    assert (await socket.receive(timeout=10)).type is aiohttp.WSMsgType.CLOSE
+    assert (await socket.receive(timeout=30)).type is aiohttp.WSMsgType.CLOSE
     with pytest.raises(AgentFailed):
         await hearing
 
@@ -148,7 +148,7 @@ async def test_an_agent_that_takes_nothing_is_cut_off(
     socket = await agent.attach(await agent.asked())
     with pytest.raises(AgentFailed, match="takes nothing"):
         await sending
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await closed.wait()
         while (await socket.receive()).type is aiohttp.WSMsgType.BINARY:
             taken += 1

@@ -95,7 +95,7 @@ def quiet(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture
 
 
 async def noted(daemon: Daemon, text: str) -> bool:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while text not in [message.msg for message in await daemon.store.messages.recent(100)]:
             await asyncio.sleep(0.01)
     return True
@@ -129,7 +129,7 @@ async def test_the_feed_comes_over_wss_and_nothing_else_does(house: House, daemo
     feed = next(url for url in daemon.feed_urls if url.startswith("wss:"))
     async with browser(house) as session:
         async with session.ws_connect(feed) as socket:
-            assert (await socket.receive_json(timeout=5))["data"]["name"] == "web-1"
+            assert (await socket.receive_json(timeout=30))["data"]["name"] == "web-1"
         async with session.get(feed.replace("wss:", "https:").replace("/hbd", "/live")) as answer:
             assert answer.status == 404
 
@@ -207,7 +207,7 @@ async def test_a_reload_leaves_an_open_websocket_open(house: House, daemon: Daem
         house.certify("second")
         assert (await daemon.reload()).ok
         await daemon.enrolment.add("web-1")
-        assert (await socket.receive_json(timeout=5))["data"]["name"] == "web-1"
+        assert (await socket.receive_json(timeout=30))["data"]["name"] == "web-1"
 
 
 async def test_a_reload_leaves_a_resting_connection_open(house: House, daemon: Daemon) -> None:

@@ -222,7 +222,7 @@ async def test_who_has_gone_is_not_answered_any_more(api: Api, world: World, mon
     await asyncio.wait_for(asked.wait(), 10)
     request.cancel()
     await asyncio.gather(request, return_exceptions=True)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (transport := calls[0].request.transport) is not None and not transport.is_closing():
             await asyncio.sleep(0.01)
         go_on.set()

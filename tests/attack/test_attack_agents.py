@@ -152,7 +152,7 @@ async def test_s48_a_link_ends_with_the_overlap_of_its_rotated_key(daemon: Daemo
     host = daemon.hosts.require("host-a")
     assert host.link
     await daemon.enrolment.rotate(host, overlap=0.01)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while host.link:
             await asyncio.sleep(0.01)
 

@@ -263,7 +263,7 @@ async def test_s27_under_another_sites_name_nothing_is_served(api: Api, callers:
 async def test_s27_two_names_or_none_are_refused(api: Api, head: bytes) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
     writer.write(head + b"Connection: close\r\n\r\n")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         answer = await reader.read()
     writer.close()
     assert answer.split(b" ")[1] == b"400"

@@ -51,7 +51,7 @@ def offer(fed: FedDaemon, policy: Policy, name: str = "web") -> None:
 
 async def sent_command(fed: FedDaemon) -> dict[str, Any]:
     """The command that went to the agent last, as soon as it is there."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while not any(frame["type"] == "command" for frame in fed.sent):
             await asyncio.sleep(0.01)
     return next(frame for frame in reversed(fed.sent) if frame["type"] == "command")

@@ -33,7 +33,7 @@ NO_DAEMON = ("WebSocket connection to", "ERR_CONNECTION_REFUSED")  # what the br
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
 
-expect.set_options(timeout=15_000)
+expect.set_options(timeout=30_000)
 
 OpenPage = Callable[..., Awaitable[Page]]
 

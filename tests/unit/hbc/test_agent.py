@@ -33,7 +33,7 @@ PLUGINS: dict[str, Any] = dict.fromkeys(QUIET, False)
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10.0):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.005)
 

@@ -65,7 +65,7 @@ async def test_a_frame_puts_another_list_in_its_place_which_is_looked_at_at_once
 async def test_a_list_that_comes_while_nothing_is_watched_wakes_the_agent(agent: Agent) -> None:
     welcomed(agent)
     measuring = asyncio.create_task(agent._measure())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while not agent.collector.runs:
             await asyncio.sleep(0.01)
         agent.link._obey({"type": "watch", "names": [INIT]})

@@ -152,7 +152,7 @@ class Ear(asyncio.DatagramProtocol):
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10.0):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.005)
 

@@ -22,7 +22,7 @@ FRAME = {"type": "open", "id": "str_1", "token": "t", "kind": "logs", "params": 
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10.0):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.005)
 

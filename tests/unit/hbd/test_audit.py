@@ -75,7 +75,7 @@ async def test_what_the_disk_refused_is_tried_again_though_nothing_more_comes(
     audit.note(entry())
     await refused(audit, store)
     running = asyncio.create_task(audit.run())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not await written(store):
             await asyncio.sleep(0)
     running.cancel()

@@ -369,7 +369,7 @@ async def test_the_feed_sends_without_being_asked_and_survives_a_round_that_fail
 
     monkeypatch.setattr(setting.feed, "tick", fail_once)
     setting.feed.message(Message(1.0, "db", "still there"))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while "message:still there" not in pipe.got:
             setting.feed.host(1)
             await asyncio.sleep(0.01)

@@ -463,7 +463,7 @@ async def test_closing_ends_what_is_under_way(elsewhere: OidcProvider) -> None:
     elsewhere.faults["/.well-known/openid-configuration"] = oidc_provider.hang
     here = Provider(elsewhere.settings(), REDIRECT_URI)
     waiting = asyncio.create_task(here.begin("/", NOW))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not elsewhere.asked:
             await asyncio.sleep(0.01)
     await here.close()

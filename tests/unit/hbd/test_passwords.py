@@ -42,7 +42,7 @@ def gate(monkeypatch):
 
 
 async def begun(gate: Gate, count: int) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while len(gate.order) < count:
             await asyncio.sleep(0.001)
 
