@@ -11,6 +11,9 @@ export function rest(yes) {
   resting = yes;
 }
 
+// Somebody went back to a page that was left so.
+addEventListener("pageshow", () => rest(false));
+
 /**
  * Ask the server for this page and take over what has changed. Raises when the server cannot be reached.
  * `acted`: somebody has just changed something, so that what holds the focus is drawn again, too.
