@@ -47,14 +47,18 @@ def ask(options: argparse.Namespace, command: str, **arguments: Any) -> Any:
     from hbd.store.database import holder_of
 
     config = config_of(options)
-    if holder_of(config.database) is not None:
-        return control.ask(config.database, command, **arguments)
-    try:
-        return _here(config, command, arguments)
-    except Conflict:
-        if holder_of(config.database) is None:
-            raise
-        return control.ask(config.database, command, **arguments)  # it has just been started
+    deadline = time.monotonic() + control.START_SECONDS
+    while True:
+        try:
+            if holder_of(config.database) is not None:
+                return control.ask(config.database, command, **arguments)
+            return _here(config, command, arguments)
+        except control.Gone:  # a daemon, or a command, that has just ended
+            if time.monotonic() >= deadline:
+                raise
+        except Conflict:  # a daemon, or a command, that has just begun; or what was asked for cannot be
+            if holder_of(config.database) is None or time.monotonic() >= deadline:
+                raise
 
 
 def _here(config: Config, command: str, arguments: dict[str, Any]) -> Any:

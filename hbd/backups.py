@@ -305,5 +305,10 @@ def _sweep(folder: Path) -> None:
     """Remove what is left of copies that ``rotate`` was making, or removing, when hbd was killed."""
     make_private_folder(folder)
     for left in folder.iterdir():
-        if _LEFT.fullmatch(left.name) or (_CHECKSUM.fullmatch(left.name) and not left.with_suffix("").exists()):
+        if _LEFT.fullmatch(left.name) or (_CHECKSUM.fullmatch(left.name) and _is_alone(left)):
             left.unlink(missing_ok=True)
+
+
+def _is_alone(checksum: Path) -> bool:
+    """Whether there is no copy that it is of, compressed or otherwise."""
+    return not any(other != checksum for other in checksum.parent.glob(f"{checksum.stem}*"))

@@ -35,6 +35,10 @@ def socket_path(database: Path) -> Path:
     return database.with_name(database.name + ".sock")
 
 
+class Gone(HbdError):
+    """Nobody has the database any more."""
+
+
 class Control:
     """Serves the commands it is given. commands: name → coroutine function."""
 
@@ -92,7 +96,7 @@ def _line(answer: dict[str, Any]) -> bytes:
 def ask(database: Path, command: str, **arguments: Any) -> Any:
     """Have the running daemon carry out a command; one that is just starting is waited for.
 
-    Raises HbdError with its words, or when it does not listen; OSError.
+    Raises HbdError with its words, or when it does not listen; Gone; OSError.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock, _beside(socket_path(database)) as name:
         sock.settimeout(LONG_SECONDS.get(command, ANSWER_SECONDS))
@@ -113,11 +117,11 @@ def _connect(sock: socket.socket, name: str, database: Path) -> None:
         except (FileNotFoundError, ConnectionRefusedError):
             holder = holder_of(database)
             if holder is None:
-                raise HbdError(f"the hbd that had {database} has just ended; try again") from None
+                raise Gone(f"nobody uses {database} any more; try again") from None
             if time.monotonic() >= deadline:
                 raise HbdError(
-                    f"{database} is in use by process {holder}, which does not listen for commands;"
-                    " an hbd that upgrades a large database does so when it is done"
+                    f"{database} is in use by process {holder}, which does not listen for commands:"
+                    " an hbd that is upgrading it, or another command"
                 ) from None
             time.sleep(0.1)
 

@@ -147,7 +147,7 @@ class Works:
         self.links = AgentLinks(
             config, self.enrolment, pipeline, self.heartbeats, stats, closed=lambda: not security.accounts.open
         )
-        self._carrier = carrier = outside.links or self.links
+        self._carrier = carrier = self.links if outside.links is None else outside.links
 
         # What is said of hosts.
         self.reporting = Reporting(store)

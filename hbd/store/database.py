@@ -385,12 +385,24 @@ def _run(work: Work[T], connection: sqlite3.Connection) -> T:
     try:
         result = work(connection)
     except Exception as error:
-        traceback.clear_frames(error.__traceback__)
+        _clear_frames(error)
         raise
     if isinstance(result, sqlite3.Cursor):
         result.close()
         result = None
     return cast(T, result)
+
+
+def _clear_frames(error: BaseException) -> None:
+    """Let go of all that functions held when they failed with it, and with what it came of."""
+    known: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        each = waiting.pop()
+        if each is not None and id(each) not in known:
+            known.add(id(each))
+            traceback.clear_frames(each.__traceback__)
+            waiting += [each.__cause__, each.__context__]
 
 
 def _is_of_the_disk(error: Exception) -> TypeGuard[sqlite3.Error]:

@@ -28,6 +28,7 @@ NEAR = 0.02  # of a range; a time that differs by less from it is that range
 SHORTEST = 120  # seconds; a closer look has nothing more to show
 LONGEST = 20 * 365 * 86_400
 LONGEST_AGO = 366 * 86_400  # what the API takes as ``now-…``
+HOUR = 3600.0
 SAMPLES_SPAN = 3600  # so short a time is shown sample by sample, while these are kept
 
 MAX_METRICS = 20
@@ -128,9 +129,10 @@ def _at(asked: Asked, *, range: str = "", start: str = "", to: str = "") -> str:
     return asked._replace(range=range, start=start, to=to).url()
 
 
-def around(asked: Asked, at: float) -> str:
-    """The page about the hour around a moment."""
-    return _at(asked, start=str(round(at - 1800)), to=str(round(at + 1800)))
+def around(asked: Asked, at: float, now: float) -> str:
+    """The page about the hour around a moment of the past, or about the last hour."""
+    first = max(0.0, min(at + HOUR / 2, now) - HOUR)
+    return _around(asked, first, first + HOUR, now)
 
 
 def csv_url(host: str, asked: Asked, told: History) -> str:

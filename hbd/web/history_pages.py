@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from typing import NamedTuple
 
 import msgspec
@@ -42,10 +43,10 @@ async def index(call: Call) -> web.StreamResponse:
     now = time.time()
     asked = history_asked.asked_by(call.request.query)
     if (at := call.request.query.get("at", "").strip()) and not (asked.start or asked.to):
-        try:
-            return web.Response(status=302, headers={"Location": history_asked.around(asked, moment(at, now, "at"))})
-        except InvalidInput:
-            asked = asked._replace(start=at)  # which is told to be none
+        with suppress(InvalidInput):
+            if (seconds := moment(at, now, "at")) <= now:
+                return web.Response(status=302, headers={"Location": history_asked.around(asked, seconds, now)})
+        asked = asked._replace(start=at)  # which is told to be none of the past
     hosts = visible(call.identity, call.parts.hosts)
     host: Host | None
     if asked.host:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from urllib.parse import urlencode
 
 import msgspec
 from aiohttp import web
@@ -120,9 +121,11 @@ async def _plugins_at(call: Call, moment: past.Moment) -> web.StreamResponse:
         moment = moment._replace(problem=moment.problem or "No host of that name.")
     elif moment.at is not None:
         try:
-            one, newest = await past.one_at(call, host, moment.at), await past.newest_at(call, host, moment.at)
+            one = await past.one_at(call, host, moment.at)
+            newest = await past.newest_at(call, host, moment.at)
         except NotFound as wrong:
-            moment = moment._replace(problem=f"{wrong}.")
+            charts = f"/history?{urlencode({'host': host.name, 'at': moment.text})}" if one else ""
+            moment = moment._replace(problem=f"{wrong}.", instead=charts)
     names = ordered(newest)
     plugin = next((name for name in (query.get("plugin", ""), *names) if name in names), "")
     samples = await past.samples_at(call, host, plugin, newest[plugin].time) if host and plugin else []

@@ -197,7 +197,8 @@ class Step(NamedTuple):
 
 class Moment(NamedTuple):
     """What a page of the past says of its time. text: as the URL has it. at: Unix seconds; None where ``problem`` says
-    why there is nothing to show. kept: the other parameters of its URL."""
+    why there is nothing to show; instead: a page that has something of that time, "" for none. kept: the other
+    parameters of its URL."""
 
     text: str
     at: float | None
@@ -207,6 +208,7 @@ class Moment(NamedTuple):
     forth: list[Step]
     now: str
     kept: list[tuple[str, str]]
+    instead: str = ""
 
 
 async def moment_of_page(call: Call) -> Moment | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+import time
 
 import msgspec
 from alarms import alarm
@@ -112,9 +113,16 @@ async def test_charts_on_a_page_of_the_past_lead_to_the_time_around_it(api: Api,
     await world.recorder.look()
     wait(world, 600)
     shown = await page(api, f"/plugins?host=ant&at={WALL + 240}")
-    assert re.search(
-        rf'href="/history\?host=ant&amp;metric=[\w.]+&amp;from={WALL - 1560:.0f}&amp;to={WALL + 2040:.0f}"', shown
-    )
+    assert re.search(r'href="/history\?host=ant&amp;metric=[\w.]+&amp;at=2025-06-15T15%3A10%3A40Z"', shown)
+    assert 'href="/history?host=ant&amp;at=2025-06-15T15%3A10%3A40Z"' in shown
+
+
+async def test_where_single_samples_are_gone_there_are_charts(api: Api, world: World) -> None:
+    await with_an_alarm(world)
+    wait(world, 3 * 86_400)
+    shown = await page(api, f"/plugins?host=ant&at={WALL + 240}")
+    assert "Single samples are kept for 48 h" in words(shown)
+    assert 'href="/history?host=ant&amp;at=2025-06-15T15%3A10%3A40Z">Charts of that time</a>' in shown
 
 
 async def test_the_page_of_plugins_says_when_the_host_was_not_there(api: Api, world: World) -> None:
@@ -135,6 +143,18 @@ async def test_a_page_without_a_past_leads_to_one_that_has_it(api: Api, world: W
     ):
         async with api.get(path, allow_redirects=False) as answer:
             assert (answer.status, answer.headers["Location"]) == (302, place)
+
+
+async def test_charts_around_a_moment_shortly_ago_go_on(api: Api, world: World) -> None:
+    await with_an_alarm(world)
+    async with api.get("/history?host=ant&metric=a.b&at=now-10m", allow_redirects=False) as answer:
+        assert answer.headers["Location"] == "/history?host=ant&metric=a.b&range=1h"
+
+
+async def test_charts_around_a_moment_of_the_future_are_told_to_be_none(api: Api, world: World) -> None:
+    await with_an_alarm(world)
+    async with api.get(f"/history?host=ant&metric=a.b&at={time.time() + 1e6:.0f}", allow_redirects=False) as answer:
+        assert "Location" not in answer.headers
 
 
 async def test_a_moment_that_is_none_is_told_on_the_page_of_history(api: Api, world: World) -> None:

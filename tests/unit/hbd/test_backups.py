@@ -172,6 +172,14 @@ async def test_the_checksum_goes_with_its_backup(store, tmp_path):
     assert [path.name for path in folder.glob("*.sha256")] == ["hbd-20961004-070640.db.sha256"]
 
 
+async def test_the_checksum_of_a_backup_that_somebody_compressed_stays(store, tmp_path):
+    backups, folder = Backups(store), tmp_path / "copies"
+    await backups.rotate(folder, 0.0, 1, 4e9)
+    (folder / "hbd-20961002-070640.db").rename(folder / "hbd-20961002-070640.db.gz")
+    await backups.rotate(folder, 0.0, 1, 4e9 + 86_400)
+    assert (folder / "hbd-20961002-070640.db.sha256").exists()
+
+
 async def test_a_backup_that_is_not_due_is_not_made(store, tmp_path):
     backups, folder = Backups(store), tmp_path / "copies"
     await backups.rotate(folder, 3600.0, 2, 1_750_000_000.0)

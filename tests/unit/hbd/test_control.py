@@ -11,7 +11,8 @@ from types import SimpleNamespace
 import pytest
 
 from hbd import control
-from hbd.control import Control, ask
+from hbd.cli import main
+from hbd.control import Control, Gone, ask
 from hbd.errors import HbdError
 from hbd.store.database import take_lock
 
@@ -47,5 +48,17 @@ def test_a_daemon_that_does_not_listen_is_told(held: Path, monkeypatch: pytest.M
 
 
 def test_a_daemon_that_has_just_ended_is_told(tmp_path: Path) -> None:
-    with pytest.raises(HbdError, match="has just ended"):
+    with pytest.raises(Gone, match=r"nobody uses .* any more"):
         ask(tmp_path / "hbd.db", "count")
+
+
+def test_a_command_that_met_another_does_its_work_when_that_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "hbd.yaml"
+    config.write_text(f"database: {tmp_path / 'hbd.db'}\n")
+    lock = take_lock(tmp_path / "hbd.db")
+    clock = SimpleNamespace(monotonic=lambda: 0.0, sleep=lambda seconds: os.close(lock))
+    monkeypatch.setattr(control, "time", clock)
+    assert main(["agent", "add", "web-1", "-c", str(config)]) == 0
+    assert len(capsys.readouterr().out.strip()) == 64

@@ -103,6 +103,25 @@ async def test_no_cursor_leaves_its_thread_with_an_error(database, ask):
     assert [cursor() for cursor in cursors] == [None]
 
 
+async def test_no_cursor_leaves_its_thread_with_what_an_error_came_of(database):
+    cursors = []
+
+    def ask(db):
+        cursor = db.execute("SELECT 1 UNION SELECT 2")
+        cursors.append(weakref.ref(cursor))
+        raise LookupError
+
+    def work(db):
+        try:
+            ask(db)
+        except LookupError:
+            raise InvalidInput("no") from None
+
+    with pytest.raises(InvalidInput):
+        await database.write(work)
+    assert [cursor() for cursor in cursors] == [None]
+
+
 async def test_a_slow_query_is_cut_off(database):
     endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
     with pytest.raises(StorageError, match="longer than"):
