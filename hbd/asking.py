@@ -82,12 +82,11 @@ def change(
     """
     from hbd.store.database import holder_of
 
-    database = config_of(options).database
-    running = holder_of(database) is not None
     result = ask(options, command, **arguments, by=caller())
     if not is_change(result):
         return result
-    if running:
+    database = config_of(options).database
+    if holder_of(database) is not None:
         note(f"changed {database}; the hbd that runs on it knows at once")
     else:
         note(f"changed {database}; no hbd runs on it, the next one that is started there will know")

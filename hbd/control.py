@@ -123,7 +123,7 @@ def _connect(sock: socket.socket, name: str, database: Path) -> None:
                     f"{database} is in use by process {holder}, which does not listen for commands:"
                     " an hbd that is upgrading it, or another command"
                 ) from None
-            time.sleep(0.1)
+            time.sleep(0.1)  # in the process of a command, where nobody else waits
 
 
 class _beside:

@@ -4,7 +4,6 @@ are the daemon's."""
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -328,7 +327,7 @@ class Works:
         rewriting = (
             self.jobs.rewriting,
             self.processes.rewriting,
-            lambda: self.hushing.rewriting(time.time()),
+            lambda: self.hushing.rewriting(self.clock().wall),
             self.notifications.routes.rewriting,
             self.channels.rewriting,
             self.enrolment.rewriting,

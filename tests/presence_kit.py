@@ -1,5 +1,7 @@
 """One host that is listened for. Time is a pair of numbers: the wall clock is 1,000,000 s ahead of the other one."""
 
+from typing import Any
+
 from hbd.model import Family, Heartbeat, Moment, State, Transition
 from hbd.presence import Presence
 
@@ -12,17 +14,17 @@ def at(mono: float) -> Moment:
     return Moment(WALL + mono, mono)
 
 
-def heartbeat(seq: int, **more: object) -> Heartbeat:
-    facts: dict[str, object] = {"family": V4, "address": "192.0.2.1", "run_id": "a" * 16, "interval": 10.0}
-    return Heartbeat(host_id=1, seq=seq, **(facts | more))  # type: ignore[arg-type]
+def heartbeat(seq: int, **more: Any) -> Heartbeat:
+    facts: dict[str, Any] = {"family": V4, "address": "192.0.2.1", "run_id": "a" * 16, "interval": 10.0}
+    return Heartbeat(host_id=1, seq=seq, **(facts | more))
 
 
 class Watch:
     """A Presence with host 1, and a tick every half second."""
 
-    def __init__(self, *, grace: float = 3.0, interval: float = 10.0, heard: bool = True, **know: object) -> None:
+    def __init__(self, *, grace: float = 3.0, interval: float = 10.0, heard: bool = True, **know: Any) -> None:
         self.presence = Presence(grace, at(0.0))
-        self.presence.know(1, interval=interval, now=at(0.0), **know)  # type: ignore[arg-type]
+        self.presence.know(1, interval=interval, now=at(0.0), **know)
         self.mono = 0.0
         self.seq = 0
         if heard:
@@ -37,7 +39,7 @@ class Watch:
             transitions += self.presence.tick(at(self.mono))
         return transitions
 
-    def beat(self, seq: int | None = None, **more: object) -> list[Transition]:
+    def beat(self, seq: int | None = None, **more: Any) -> list[Transition]:
         self.seq = self.seq + 1 if seq is None else seq
         return self.presence.beat(heartbeat(self.seq, **more), at(self.mono))
 
